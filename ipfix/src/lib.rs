@@ -1,1 +1,15 @@
-//! Placeholder.
+//! IPFIX (RFC 7011) and NetFlow v9 (RFC 3954): decode and encode, without I/O.
+
+pub mod column;
+pub mod element;
+pub mod message;
+pub mod plan;
+pub mod registry;
+pub mod template;
+
+pub use column::{BytesColumn, Column, ColumnKind};
+pub use element::{Element, ElementInfo, ElementType};
+pub use message::{Header, HeaderError, Protocol, Set, SetError, SetKind, Sets, parse_header};
+pub use plan::{Convert, Decoded, MessageContext, Plan, Source, Wanted};
+pub use registry::{Registry, RegistryError};
+pub use template::{FieldSpec, Template, VARIABLE};

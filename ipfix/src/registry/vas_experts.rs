@@ -1,0 +1,73 @@
+//! Elements of VAS Experts (PEN 43823), from the vendor's public pages. The vendor publishes few
+//! names; where there is none, the name says what the page says.
+
+use super::Entry;
+use crate::element::ElementType::{
+    DateTimeSeconds, IpAddress, Ipv4Address, Ipv6Address, OctetArray, String, Unsigned8, Unsigned16,
+    Unsigned32, Unsigned64,
+};
+
+pub(super) const ELEMENTS: &[Entry] = &[
+    // Clickstream, GTP and AAA
+    (1001, "eventTimeSeconds", DateTimeSeconds),
+    (1002, "subscriberLogin", String),
+    (1003, "eventSourceAddress", IpAddress),
+    (1004, "eventDestinationAddress", IpAddress),
+    (1005, "requestHost", String),
+    (1006, "requestPath", String),
+    (1007, "requestReferer", String),
+    (1008, "requestUserAgent", String),
+    (1009, "requestCookie", String),
+    (1010, "locked", Unsigned64),
+    (1011, "hostType", Unsigned8),
+    (1012, "requestMethod", Unsigned8),
+    (1013, "eventSourcePort", Unsigned16),
+    (1014, "eventDestinationPort", Unsigned16),
+    (1024, "clickstream1024", Unsigned16),
+    (1025, "clickstream1025", String),
+    (1103, "eventSourceIPv6Address", Ipv6Address),
+    // Full flow
+    (2000, "sessionId", Unsigned64),
+    (2001, "host", String),
+    (2002, "protocolCode", Unsigned16),
+    (2003, "login", String),
+    (2010, "fragmentedPacketDeltaCount", Unsigned16),
+    (2011, "retransmittedPacketDeltaCount", Unsigned16),
+    (2012, "packetDeliverTime", Unsigned32),
+    (2016, "bridgeVirtualChannel", Unsigned16),
+    (2017, "mplsLabels", OctetArray),
+    (2018, "clickstream2018", Unsigned32),
+    // GTP flow; the vendor's page ends at 3310
+    (3300, "gtpVersion", Unsigned8),
+    (3301, "gtpRequest", Unsigned8),
+    (3302, "gtpResponse", Unsigned8),
+    (3303, "gtpCause", Unsigned8),
+    (3304, "gtpResult", Unsigned8),
+    (3305, "gtpSessionId", Unsigned64),
+    (3306, "sgwControlIPv4Address", Ipv4Address),
+    (3307, "sgwControlTeid", Unsigned32),
+    (3308, "sgwDataIPv4Address", Ipv4Address),
+    (3309, "sgwDataTeid", Unsigned32),
+    (3310, "pgwControlIPv4Address", Ipv4Address),
+    // AAA
+    (4001, "accountingEvent", Unsigned32),
+    (4002, "accountingSessionId", String),
+    (4003, "connectionType", Unsigned32),
+    (4004, "callingStationId", String),
+    (4005, "calledStationId", String),
+    (4006, "nasIPv4Address", Ipv4Address),
+    (4007, "nasPort", Unsigned32),
+    (4008, "accountingInputOctets", Unsigned64),
+    (4009, "accountingOutputOctets", Unsigned64),
+    (4010, "serviceType", Unsigned32),
+    (4011, "nasPortType", Unsigned32),
+    (4012, "nasIdentifier", String),
+    (4014, "framedIPv6Prefix", Ipv6Address),
+    (4015, "framedIPv6PrefixLength", Unsigned8),
+    (4016, "delegatedIPv6Prefix", Ipv6Address),
+    (4017, "delegatedIPv6PrefixLength", Unsigned8),
+    (4020, "mccMnc", String),
+    (4021, "sgsnIPv4Address", Ipv4Address),
+    (4022, "chargingId", Unsigned32),
+    (4106, "nasIPv6Address", Ipv6Address),
+];
