@@ -1,0 +1,207 @@
+//! Columns to ClickHouse's Native format, as `INSERT ... FORMAT Native` over HTTP takes it: for each block
+//! the number of columns and rows, then for each column its name, its type and its values. There is no block
+//! info, because an HTTP client has no protocol revision.
+//!
+//! The bytes are a pure function of the values: encoding the same rows again gives the same block. This
+//! module must never reorder, drop or invent a row.
+
+mod dictionary;
+
+use std::ops::Range;
+
+use ipfix::{BytesColumn, Column};
+
+use crate::stream::{ColumnType, Stream};
+use dictionary::Dictionary;
+
+#[cfg(target_endian = "big")]
+compile_error!("Native blocks are little-endian, and the columns are sent as they lie in memory");
+
+/// Why a block could not be encoded. Each is a programmer's mistake upstream, not bad input.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EncodeError {
+    /// Not one buffer for each inserted column.
+    #[error("{found} columns given, the stream has {expected}")]
+    ColumnCount {
+        /// Inserted columns of the stream.
+        expected: usize,
+        /// Buffers given.
+        found: usize,
+    },
+    /// A buffer of another kind than the column's.
+    #[error("column {column}: the buffer is of another kind")]
+    Kind {
+        /// Name of the column.
+        column: &'static str,
+    },
+    /// A buffer with another number of rows than the first.
+    #[error("column {column} has {found} rows, the first column {expected}")]
+    UnequalLength {
+        /// Name of the column.
+        column: &'static str,
+        /// Rows of the first column.
+        expected: usize,
+        /// Rows of this column.
+        found: usize,
+    },
+    /// Rows asked for that the buffers do not have.
+    #[error("rows {start}..{end} asked for, the columns have {rows}")]
+    Rows {
+        /// First row.
+        start: usize,
+        /// Row after the last.
+        end: usize,
+        /// Rows there are.
+        rows: usize,
+    },
+    /// A bytes buffer whose ends do not lie in order within its data.
+    #[error("column {column}: the ends of its values do not fit its data")]
+    Malformed {
+        /// Name of the column.
+        column: &'static str,
+    },
+}
+
+struct ColumnEncoder {
+    name: &'static str,
+    column_type: ColumnType,
+    /// Name and type, each with its length, as they open the column in every block.
+    header: Vec<u8>,
+    dictionary: Option<Dictionary>,
+}
+
+/// Encodes blocks of one stream. Keep it between blocks: its dictionaries' tables are reused.
+pub struct Encoder {
+    columns: Vec<ColumnEncoder>,
+}
+
+impl Encoder {
+    /// An encoder for the stream's inserted columns.
+    pub fn new(stream: &Stream) -> Self {
+        let columns = stream
+            .inserted_columns()
+            .map(|declared| {
+                let mut header = Vec::new();
+                push_bytes(&mut header, declared.name.as_bytes());
+                push_bytes(&mut header, declared.column_type.sql().as_bytes());
+                let dictionary = match declared.column_type {
+                    ColumnType::LowCardinalityText => Some(Dictionary::new()),
+                    _ => None,
+                };
+                ColumnEncoder { name: declared.name, column_type: declared.column_type, header, dictionary }
+            })
+            .collect();
+        Self { columns }
+    }
+
+    /// Appends one block with all rows of `columns`, which come in the order of
+    /// [`Stream::wanted`](crate::Stream::wanted). Without rows nothing is appended.
+    ///
+    /// # Errors
+    /// Buffers that do not fit the stream or each other; `out` is then as it was.
+    pub fn encode_block(&mut self, columns: &[Column], out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        let rows = columns.first().map_or(0, Column::len);
+        self.encode_rows(columns, 0..rows, out)
+    }
+
+    /// Appends one block with some rows of `columns`: to halve a block until only its guilty rows are left.
+    ///
+    /// # Errors
+    /// As [`Self::encode_block`], and rows that are not there.
+    pub fn encode_rows(
+        &mut self,
+        columns: &[Column],
+        rows: Range<usize>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), EncodeError> {
+        self.check(columns, &rows)?;
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let start_of_block = out.len();
+        push_varint(out, self.columns.len() as u64);
+        push_varint(out, rows.len() as u64);
+        for (encoder, column) in self.columns.iter_mut().zip(columns) {
+            out.extend_from_slice(&encoder.header);
+            if encode_column(encoder, column, rows.clone(), out).is_none() {
+                out.truncate(start_of_block);
+                return Err(EncodeError::Malformed { column: encoder.name });
+            }
+        }
+        Ok(())
+    }
+
+    fn check(&self, columns: &[Column], rows: &Range<usize>) -> Result<(), EncodeError> {
+        if columns.len() != self.columns.len() {
+            return Err(EncodeError::ColumnCount { expected: self.columns.len(), found: columns.len() });
+        }
+        let expected = columns.first().map_or(0, Column::len);
+        for (encoder, column) in self.columns.iter().zip(columns) {
+            if column.kind() != encoder.column_type.kind() {
+                return Err(EncodeError::Kind { column: encoder.name });
+            }
+            let found = column.len();
+            if found != expected {
+                return Err(EncodeError::UnequalLength { column: encoder.name, expected, found });
+            }
+        }
+        if rows.start > rows.end || rows.end > expected {
+            return Err(EncodeError::Rows { start: rows.start, end: rows.end, rows: expected });
+        }
+        Ok(())
+    }
+}
+
+/// The values of one column; `None` if a range does not lie within the buffer.
+fn encode_column(
+    encoder: &mut ColumnEncoder,
+    column: &Column,
+    rows: Range<usize>,
+    out: &mut Vec<u8>,
+) -> Option<()> {
+    match column {
+        Column::U8(values) => out.extend_from_slice(values.get(rows)?),
+        Column::U16(values) => out.extend_from_slice(bytemuck::cast_slice(values.get(rows)?)),
+        Column::U32(values) => out.extend_from_slice(bytemuck::cast_slice(values.get(rows)?)),
+        Column::U64(values) => out.extend_from_slice(bytemuck::cast_slice(values.get(rows)?)),
+        Column::Bytes16(values) => out.extend_from_slice(values.get(rows)?.as_flattened()),
+        Column::Bytes(values) => match &mut encoder.dictionary {
+            Some(dictionary) => dictionary.encode(values, rows, out)?,
+            None => encode_strings(values, rows, out)?,
+        },
+    }
+    Some(())
+}
+
+fn encode_strings(values: &BytesColumn, rows: Range<usize>, out: &mut Vec<u8>) -> Option<()> {
+    let mut start = first_start(values, rows.start)?;
+    for &end in values.ends.get(rows)? {
+        push_bytes(out, values.data.get(start..end as usize)?);
+        start = end as usize;
+    }
+    Some(())
+}
+
+/// Where the value of `row` begins.
+fn first_start(values: &BytesColumn, row: usize) -> Option<usize> {
+    match row.checked_sub(1) {
+        None => Some(0),
+        Some(previous) => values.ends.get(previous).map(|&end| end as usize),
+    }
+}
+
+fn push_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    push_varint(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+fn push_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push((value as u8) | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,279 @@
+//! What a stream is: one table's columns, and for each column the elements that fill it. From this one
+//! declaration come the decode plan's wishes, the encoder, the DDL and the reference page; a column list
+//! must never be written a second time anywhere.
+
+use ipfix::{Column, ColumnKind, Convert, Element, Source, Template, Wanted};
+
+use crate::table::{DataIndex, Table, TableColumn, TableOptions, ttl_rules};
+
+/// The types that a stream's columns have in ClickHouse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ColumnType {
+    /// Unsigned, 1 byte.
+    UInt8,
+    /// Unsigned, 2 bytes.
+    UInt16,
+    /// Unsigned, 4 bytes.
+    UInt32,
+    /// Unsigned, 8 bytes.
+    UInt64,
+    /// Four bytes, handled as a number in host order.
+    IPv4,
+    /// Sixteen bytes in network order.
+    IPv6,
+    /// Bytes of any length.
+    Text,
+    /// Bytes of any length, few distinct values: sent and stored as a dictionary.
+    LowCardinalityText,
+    /// A day, UTC. Only for computed columns.
+    Date,
+    /// Seconds, UTC. Only for computed columns.
+    DateTime,
+    /// Milliseconds since 1970, UTC.
+    DateTimeMillis,
+    /// Microseconds since 1970, UTC.
+    DateTimeMicros,
+}
+
+impl ColumnType {
+    /// The type as ClickHouse itself writes it.
+    pub fn sql(self) -> &'static str {
+        match self {
+            Self::UInt8 => "UInt8",
+            Self::UInt16 => "UInt16",
+            Self::UInt32 => "UInt32",
+            Self::UInt64 => "UInt64",
+            Self::IPv4 => "IPv4",
+            Self::IPv6 => "IPv6",
+            Self::Text => "String",
+            Self::LowCardinalityText => "LowCardinality(String)",
+            Self::Date => "Date",
+            Self::DateTime => "DateTime('UTC')",
+            Self::DateTimeMillis => "DateTime64(3, 'UTC')",
+            Self::DateTimeMicros => "DateTime64(6, 'UTC')",
+        }
+    }
+
+    /// The buffer that holds decoded values of this type.
+    pub fn kind(self) -> ColumnKind {
+        match self {
+            Self::UInt8 => ColumnKind::U8,
+            Self::UInt16 | Self::Date => ColumnKind::U16,
+            Self::UInt32 | Self::IPv4 | Self::DateTime => ColumnKind::U32,
+            Self::UInt64 | Self::DateTimeMillis | Self::DateTimeMicros => ColumnKind::U64,
+            Self::IPv6 => ColumnKind::Bytes16,
+            Self::Text | Self::LowCardinalityText => ColumnKind::Bytes,
+        }
+    }
+
+    /// The widths of a field that may fill this type plainly. Integers take every width of RFC 7011
+    /// section 6.2; a wider field than the column keeps its low-order bytes, because losing the column for
+    /// an exporter that sends a port in 4 bytes would be worse. The same element may be an address of
+    /// either family: only the width tells.
+    fn widths(self) -> (u16, u16) {
+        match self {
+            Self::IPv4 => (4, 4),
+            Self::IPv6 => (16, 16),
+            Self::Text | Self::LowCardinalityText => (0, u16::MAX),
+            _ => (1, 8),
+        }
+    }
+}
+
+/// An element that can fill a column, and how its value becomes the column's.
+#[derive(Clone, Copy, Debug)]
+pub struct FilledBy {
+    /// The element on the wire.
+    pub element: Element,
+    /// Conversion of the value.
+    pub convert: Convert,
+}
+
+impl FilledBy {
+    fn source(&self, column_type: ColumnType) -> Source {
+        let (min_len, max_len) = match self.convert {
+            Convert::Plain => column_type.widths(),
+            Convert::SecondsToMillis | Convert::UptimeToMillis => (4, 8),
+            Convert::MicrosNtpToMillis | Convert::NanosNtpToMillis => (8, 8),
+        };
+        Source { element: self.element, min_len, max_len, convert: self.convert }
+    }
+}
+
+/// Where a column's values come from.
+#[derive(Clone, Debug)]
+pub enum Filled {
+    /// The same value for a whole message: an index into `MessageContext::constants`.
+    Constant(usize),
+    /// The first of these elements that the template has; without any, the type's default.
+    Elements(Vec<FilledBy>),
+    /// Not stored: an ALIAS that the server computes from other columns.
+    Computed(&'static str),
+    /// No element is known yet. The column exists, so that queries may name it; it is not sent.
+    Unpublished,
+}
+
+/// Index of the constant `dpi_id` in `MessageContext::constants`.
+pub const DPI_ID: usize = 0;
+/// Index of the constant `received_at` (microseconds since 1970, UTC) in `MessageContext::constants`.
+pub const RECEIVED_AT: usize = 1;
+/// Index of the constant `journal_id` (first 4 bytes of the journal's identity) in
+/// `MessageContext::constants`.
+pub const JOURNAL_ID: usize = 2;
+
+/// One column of a stream.
+#[derive(Clone, Debug)]
+pub struct ColumnDecl {
+    /// Name in ClickHouse.
+    pub name: &'static str,
+    /// Type in ClickHouse.
+    pub column_type: ColumnType,
+    /// Where values come from.
+    pub filled: Filled,
+    /// The codec's arguments, as the server writes them; empty for the server's default.
+    pub codec: &'static str,
+    /// Unit of the values; empty where there is none.
+    pub unit: &'static str,
+    /// What the column means, one line.
+    pub comment: &'static str,
+}
+
+impl ColumnDecl {
+    /// Whether this column is decoded and sent: it has a constant or at least one element.
+    pub fn is_inserted(&self) -> bool {
+        matches!(self.filled, Filled::Constant(_) | Filled::Elements(_))
+    }
+
+    fn wanted(&self) -> Option<Wanted> {
+        let kind = self.column_type.kind();
+        match &self.filled {
+            Filled::Constant(index) => Some(Wanted { kind, sources: Vec::new(), constant: Some(*index) }),
+            Filled::Elements(elements) => {
+                let sources = elements.iter().map(|from| from.source(self.column_type)).collect();
+                Some(Wanted { kind, sources, constant: None })
+            }
+            Filled::Computed(_) | Filled::Unpublished => None,
+        }
+    }
+
+    fn table_column(&self) -> TableColumn {
+        let comment = match self.unit {
+            "" => self.comment.to_owned(),
+            unit => format!("{} [{unit}]", self.comment),
+        };
+        TableColumn {
+            name: self.name.to_owned(),
+            sql_type: self.column_type.sql().to_owned(),
+            alias: match self.filled {
+                Filled::Computed(expression) => Some(expression.to_owned()),
+                _ => None,
+            },
+            codec: self.codec.to_owned(),
+            comment,
+        }
+    }
+}
+
+/// A stream: what one listener receives and one table stores.
+#[derive(Clone, Debug)]
+pub struct Stream {
+    /// Name of the stream and of its table.
+    pub name: &'static str,
+    /// One line on what a row is.
+    pub comment: &'static str,
+    /// All columns, in the table's order.
+    pub columns: Vec<ColumnDecl>,
+    /// Columns that make a record one of this stream: a template with none of them is not stored.
+    pub identifying: &'static [&'static str],
+    /// Partition expression, as the server writes it.
+    pub partition_by: &'static str,
+    /// Sorting key.
+    pub order_by: &'static [&'static str],
+    /// Second-precision expression from which rows expire and move, as the server writes it.
+    pub ttl_from: &'static str,
+    /// Data skipping indices.
+    pub indices: Vec<DataIndex>,
+}
+
+impl Stream {
+    /// The columns that are decoded and sent, in order.
+    pub fn inserted_columns(&self) -> impl Iterator<Item = &ColumnDecl> {
+        self.columns.iter().filter(|column| column.is_inserted())
+    }
+
+    /// What the decode plan is compiled against: one wish for each inserted column, in order.
+    pub fn wanted(&self) -> Vec<Wanted> {
+        self.columns.iter().filter_map(ColumnDecl::wanted).collect()
+    }
+
+    /// Empty buffers for the inserted columns, in order.
+    pub fn new_columns(&self) -> Vec<Column> {
+        self.inserted_columns().map(|column| Column::new(column.column_type.kind())).collect()
+    }
+
+    /// The inserted columns' names for an INSERT statement, `a, b, c`.
+    pub fn column_list(&self) -> String {
+        let names: Vec<String> =
+            self.inserted_columns().map(|column| crate::sql::identifier(column.name)).collect();
+        names.join(", ")
+    }
+
+    /// The statement whose body is made by [`crate::native::Encoder`].
+    pub fn insert_sql(&self, database: &str, table: &str) -> String {
+        format!(
+            "INSERT INTO {} ({}) FORMAT Native",
+            crate::sql::qualified(database, table),
+            self.column_list()
+        )
+    }
+
+    /// Whether records of this template belong to this stream: at least one of the identifying columns
+    /// finds an element. Records of other templates would be rows of zeros; they are counted, not stored.
+    pub fn is_this_stream(&self, template: &Template) -> bool {
+        if template.scope_count > 0 {
+            return false;
+        }
+        for column in self.columns.iter().filter(|column| self.identifying.contains(&column.name)) {
+            let Filled::Elements(elements) = &column.filled else { continue };
+            for from in elements {
+                let source = from.source(column.column_type);
+                let found = template.fields.iter().any(|field| {
+                    field.element == source.element
+                        && field.length >= source.min_len
+                        && field.length <= source.max_len
+                });
+                if found {
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    /// The table that stores this stream.
+    pub fn table(&self, options: &TableOptions) -> Table {
+        let mut settings = vec![
+            ("non_replicated_deduplication_window".to_owned(), "10000".to_owned()),
+            ("ttl_only_drop_parts".to_owned(), "1".to_owned()),
+        ];
+        if let Some(policy) = &options.storage_policy {
+            settings.push(("storage_policy".to_owned(), policy.clone()));
+        }
+        Table {
+            database: options.database.clone(),
+            name: options.table.clone(),
+            columns: self.columns.iter().map(ColumnDecl::table_column).collect(),
+            indices: self.indices.clone(),
+            partition_by: self.partition_by.to_owned(),
+            order_by: self.order_by.iter().map(|name| (*name).to_owned()).collect(),
+            ttl: ttl_rules(self.ttl_from, options),
+            settings,
+            comment: crate::table::owned_comment(self.comment),
+        }
+    }
+
+    /// The DDL of the table that stores this stream.
+    pub fn create_table_sql(&self, options: &TableOptions) -> String {
+        self.table(options).create_sql()
+    }
+}

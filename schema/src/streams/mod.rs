@@ -1,0 +1,120 @@
+//! The streams, one file each. A file holds the table of columns and nothing clever: adding a column is
+//! adding a line.
+
+mod fullflow;
+
+pub use fullflow::fullflow;
+
+use ipfix::{Convert, Element};
+
+use crate::stream::{ColumnDecl, ColumnType, Filled, FilledBy};
+
+const fn iana(id: u16) -> FilledBy {
+    FilledBy { element: Element::iana(id), convert: Convert::Plain }
+}
+
+const fn iana_as(id: u16, convert: Convert) -> FilledBy {
+    FilledBy { element: Element::iana(id), convert }
+}
+
+const fn vendor(id: u16) -> FilledBy {
+    FilledBy { element: Element::vas_experts(id), convert: Convert::Plain }
+}
+
+fn from<const N: usize>(elements: [FilledBy; N]) -> Filled {
+    Filled::Elements(elements.to_vec())
+}
+
+const fn column(
+    name: &'static str,
+    column_type: ColumnType,
+    filled: Filled,
+    codec: &'static str,
+    unit: &'static str,
+    comment: &'static str,
+) -> ColumnDecl {
+    ColumnDecl { name, column_type, filled, codec, unit, comment }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use ipfix::{ColumnKind, FieldSpec, Template};
+
+    use super::*;
+    use crate::table::TableOptions;
+
+    fn template(fields: &[(Element, u16)]) -> Template {
+        Template::new(
+            256,
+            0,
+            fields.iter().map(|&(element, length)| FieldSpec::new(element, length)).collect(),
+        )
+    }
+
+    #[test]
+    fn a_declaration_refers_to_columns_that_it_has() {
+        let stream = fullflow();
+        let names: HashSet<&str> = stream.columns.iter().map(|column| column.name).collect();
+        assert_eq!(names.len(), stream.columns.len(), "a name is declared twice");
+        for name in stream.identifying.iter().chain(stream.order_by) {
+            assert!(names.contains(name), "{name} is not declared");
+        }
+        for column in &stream.columns {
+            assert!(
+                column.is_inserted()
+                    || column.codec.is_empty()
+                    || matches!(column.filled, Filled::Unpublished)
+            );
+            assert!(!column.comment.is_empty(), "{} has no comment", column.name);
+        }
+    }
+
+    #[test]
+    fn wishes_buffers_and_names_are_the_same_list() {
+        let stream = fullflow();
+        let wanted = stream.wanted();
+        let columns = stream.new_columns();
+        assert_eq!(wanted.len(), columns.len());
+        assert_eq!(wanted.len(), stream.column_list().split(", ").count());
+        for (wish, column) in wanted.iter().zip(&columns) {
+            assert_eq!(wish.kind, column.kind());
+        }
+        let constants: Vec<usize> = wanted.iter().filter_map(|wish| wish.constant).collect();
+        assert_eq!(constants, [0, 2, 1]);
+    }
+
+    #[test]
+    fn an_address_is_told_by_its_length_and_a_number_takes_any() {
+        let wanted = fullflow().wanted();
+        for wish in wanted.iter().filter(|wish| wish.kind == ColumnKind::Bytes16) {
+            assert!(wish.sources.iter().all(|source| source.min_len == 16 && source.max_len == 16));
+        }
+        let octets =
+            wanted.iter().find(|wish| wish.sources.iter().any(|source| source.element.id == 1)).unwrap();
+        assert_eq!((octets.sources[0].min_len, octets.sources[0].max_len), (1, 8));
+    }
+
+    #[test]
+    fn a_template_belongs_to_the_stream_if_one_identifying_element_is_there() {
+        let stream = fullflow();
+        assert!(stream.is_this_stream(&template(&[(Element::iana(1), 4)])));
+        assert!(stream.is_this_stream(&template(&[(Element::iana(27), 16)])));
+        assert!(!stream.is_this_stream(&template(&[(Element::iana(8), 16)])), "no IPv4 address has 16 bytes");
+        assert!(!stream.is_this_stream(&template(&[(Element::vas_experts(2003), u16::MAX)])));
+        let mut options = template(&[(Element::iana(1), 8)]);
+        options.scope_count = 1;
+        assert!(!stream.is_this_stream(&options));
+    }
+
+    #[test]
+    fn only_what_has_a_source_is_sent() {
+        let stream = fullflow();
+        let list = stream.column_list();
+        for name in ["flow_start_time", "flow_start_date", "original_tos"] {
+            assert!(!list.split(", ").any(|each| each == name), "{name}");
+            assert!(stream.create_table_sql(&TableOptions::new("db", "t")).contains(name));
+        }
+    }
+}

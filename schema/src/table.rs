@@ -1,0 +1,175 @@
+//! What a table of ours looks like in ClickHouse, and its CREATE statement. Expressions are kept exactly as
+//! the server prints them in `system.tables`, so that the desired state can be compared with the observed
+//! one as text; an expression written in another way would be planned again for ever.
+
+use crate::sql::{identifier, literal, qualified};
+
+/// The mark that every database and table of ours carries as the start of its comment. What does not carry
+/// it was made by somebody else.
+pub const OWNER_MARK: &str = "qoeplane";
+
+/// A comment with the owner mark.
+pub fn owned_comment(text: &str) -> String {
+    format!("{OWNER_MARK}: {text}")
+}
+
+/// What may differ between installations for one table.
+#[derive(Clone, Debug)]
+pub struct TableOptions {
+    /// Database that holds the table.
+    pub database: String,
+    /// Name of the table.
+    pub table: String,
+    /// Seconds after arrival when rows are deleted; `None` keeps them for ever.
+    pub keep_for: Option<u64>,
+    /// Seconds after arrival when rows move to the cold volume; needs a storage policy that has it.
+    pub move_to_cold_after: Option<u64>,
+    /// Storage policy; `None` for the server's default.
+    pub storage_policy: Option<String>,
+    /// Name of the cold volume within the policy.
+    pub cold_volume: String,
+}
+
+impl TableOptions {
+    /// Options for a table that keeps its rows for ever on the default storage.
+    pub fn new(database: &str, table: &str) -> Self {
+        Self {
+            database: database.to_owned(),
+            table: table.to_owned(),
+            keep_for: None,
+            move_to_cold_after: None,
+            storage_policy: None,
+            cold_volume: "cold".to_owned(),
+        }
+    }
+}
+
+/// One column as ClickHouse sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableColumn {
+    /// Name.
+    pub name: String,
+    /// Type, as the server prints it.
+    pub sql_type: String,
+    /// Expression of an ALIAS column.
+    pub alias: Option<String>,
+    /// Arguments of CODEC, as the server prints them; empty for the default.
+    pub codec: String,
+    /// Comment with unit.
+    pub comment: String,
+}
+
+impl TableColumn {
+    /// The column's definition in CREATE TABLE or ADD COLUMN.
+    pub fn definition(&self) -> String {
+        let mut text = format!("{} {}", identifier(&self.name), self.sql_type);
+        if let Some(alias) = &self.alias {
+            text.push_str(&format!(" ALIAS {alias}"));
+        }
+        if !self.comment.is_empty() {
+            text.push_str(&format!(" COMMENT {}", literal(&self.comment)));
+        }
+        if !self.codec.is_empty() {
+            text.push_str(&format!(" CODEC({})", self.codec));
+        }
+        text
+    }
+}
+
+/// A data skipping index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataIndex {
+    /// Name.
+    pub name: &'static str,
+    /// Expression.
+    pub expression: &'static str,
+    /// Type, such as `minmax`.
+    pub index_type: &'static str,
+    /// Granules for one entry.
+    pub granularity: u32,
+}
+
+impl DataIndex {
+    /// The index's definition in CREATE TABLE or ADD INDEX.
+    pub fn definition(&self) -> String {
+        format!(
+            "INDEX {} {} TYPE {} GRANULARITY {}",
+            self.name, self.expression, self.index_type, self.granularity
+        )
+    }
+}
+
+/// A MergeTree table as it should be.
+#[derive(Clone, Debug)]
+pub struct Table {
+    /// Database.
+    pub database: String,
+    /// Name.
+    pub name: String,
+    /// Columns in order.
+    pub columns: Vec<TableColumn>,
+    /// Data skipping indices.
+    pub indices: Vec<DataIndex>,
+    /// Partition expression.
+    pub partition_by: String,
+    /// Sorting key.
+    pub order_by: Vec<String>,
+    /// TTL rules as the server prints them, joined by `, `; empty for none.
+    pub ttl: String,
+    /// Settings with their values, unquoted.
+    pub settings: Vec<(String, String)>,
+    /// Comment, with the owner mark.
+    pub comment: String,
+}
+
+impl Table {
+    /// `database.table` for use in statements.
+    pub fn qualified_name(&self) -> String {
+        qualified(&self.database, &self.name)
+    }
+
+    /// The sorting key as the server prints it.
+    pub fn sorting_key(&self) -> String {
+        self.order_by.join(", ")
+    }
+
+    /// CREATE TABLE IF NOT EXISTS, one column a line.
+    pub fn create_sql(&self) -> String {
+        let mut lines: Vec<String> = self.columns.iter().map(TableColumn::definition).collect();
+        lines.extend(self.indices.iter().map(DataIndex::definition));
+        let ttl = if self.ttl.is_empty() { String::new() } else { format!("TTL {}\n", self.ttl) };
+        let settings: Vec<String> =
+            self.settings.iter().map(|(name, value)| format!("{name} = {}", setting_value(value))).collect();
+        format!(
+            "CREATE TABLE IF NOT EXISTS {}\n(\n    {}\n)\nENGINE = MergeTree\nPARTITION BY {}\nORDER BY ({})\n\
+             {ttl}SETTINGS {}\nCOMMENT {}",
+            self.qualified_name(),
+            lines.join(",\n    "),
+            self.partition_by,
+            self.sorting_key(),
+            settings.join(", "),
+            literal(&self.comment),
+        )
+    }
+}
+
+/// A setting's value in a statement: numbers as they are, anything else as a literal.
+pub fn setting_value(value: &str) -> String {
+    if !value.is_empty() && value.bytes().all(|each| each.is_ascii_digit()) {
+        return value.to_owned();
+    }
+    literal(value)
+}
+
+/// TTL rules over the expression `from`, in the server's own words.
+pub fn ttl_rules(from: &str, options: &TableOptions) -> String {
+    let mut rules = Vec::new();
+    if let Some(seconds) = options.move_to_cold_after {
+        let volume = literal(&options.cold_volume);
+        rules.push(format!("{from} + toIntervalSecond({seconds}) TO VOLUME {volume}"));
+    }
+    if let Some(seconds) = options.keep_for {
+        rules.push(format!("{from} + toIntervalSecond({seconds})"));
+    }
+    rules.join(", ")
+}
