@@ -1,0 +1,131 @@
+//! `QoeCollector`: the DPIs, the ClickHouse, and what happens between them.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::clickhouse::ClickHouse;
+use crate::dpi::Dpi;
+use crate::enrichment::{CustomElement, Enrichment};
+use crate::tables::Tables;
+
+/// The kind's name.
+pub const KIND: &str = "QoeCollector";
+
+/// One collector.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct QoeCollector {
+    /// Always `qoeplane.io/v1alpha1`.
+    pub api_version: String,
+    /// Always `QoeCollector`.
+    pub kind: String,
+    /// Name and labels.
+    pub metadata: Metadata,
+    /// What is wanted.
+    pub spec: QoeCollectorSpec,
+}
+
+/// Name and labels of an object. Fields that only Kubernetes fills in are ignored.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Metadata {
+    /// Name.
+    pub name: String,
+    /// Namespace; meaningless on one machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// Labels.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Annotations.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// Everything a provider may set. Whatever is left out has a default.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct QoeCollectorSpec {
+    /// Leaves everything as it is, for repairs by hand.
+    #[serde(default)]
+    pub paused: bool,
+    /// Of the receivers; left out: the operator's own at creation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Automatic (the default) or Manual: whether a newer operator moves `version`.
+    #[serde(default)]
+    pub upgrade_policy: UpgradePolicy,
+    /// Retain (the default) or Delete: what happens to tables and volumes with the object.
+    #[serde(default)]
+    pub deletion_policy: DeletionPolicy,
+    /// For reports; storage is UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
+    /// The DPIs, keyed by id.
+    pub dpis: Vec<Dpi>,
+    /// Which nodes are fit for receivers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nodes: Option<Nodes>,
+    /// Where records are stored: exactly one of managed, external, embedded.
+    pub clickhouse: ClickHouse,
+    /// How long each table keeps its rows; keys are the tables' names.
+    #[serde(default)]
+    pub tables: Tables,
+    /// What is decided about a record while it is stored.
+    #[serde(default)]
+    pub enrichment: Enrichment,
+    /// Fields the vendor does not publish.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub elements: Vec<CustomElement>,
+    /// Hashes of plans with destructive steps that may be carried out, e.g. `sha256:3f...`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub approvals: Vec<String>,
+}
+
+/// Whether a newer operator moves `version`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum UpgradePolicy {
+    /// It does.
+    #[default]
+    Automatic,
+    /// A person does.
+    Manual,
+}
+
+/// What happens to tables and volumes when the object is deleted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DeletionPolicy {
+    /// They stay.
+    #[default]
+    Retain,
+    /// They go too.
+    Delete,
+}
+
+/// Which nodes are fit for receivers.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Nodes {
+    /// CPU features, by node-feature-discovery's names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cpu_features: Vec<String>,
+    /// Speed of the network card, in Mbit/s.
+    #[serde(default, rename = "minNICSpeedMbps", skip_serializing_if = "Option::is_none")]
+    pub min_nic_speed_mbps: Option<u32>,
+    /// Require, Prefer (the default) or Ignore.
+    #[serde(default)]
+    pub policy: NodePolicy,
+}
+
+/// What happens on nodes that are not fit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NodePolicy {
+    /// Nothing runs there.
+    Require,
+    /// Others are preferred.
+    #[default]
+    Prefer,
+    /// Fitness does not count.
+    Ignore,
+}

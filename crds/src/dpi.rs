@@ -1,0 +1,175 @@
+//! One DPI: its streams and the receiver that serves it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::duration::{Delay, Duration};
+use crate::pod::{Resources, Toleration};
+use crate::quantity::Quantity;
+use crate::references::LocalReference;
+use crate::stream::Stream;
+
+/// A DPI and what it sends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Dpi {
+    /// Key; stored with every record as `dpi_id`.
+    pub id: u16,
+    /// For people: shown beside the id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Its streams, keyed by name, which defaults to the type.
+    pub streams: Vec<Stream>,
+    /// How its receiver runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receiver: Option<ReceiverSpec>,
+}
+
+/// How the receiver of one DPI runs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ReceiverSpec {
+    /// How the DPI reaches it on Kubernetes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exposure: Option<Exposure>,
+    /// The journal between the network and ClickHouse.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub journal: Option<Journal>,
+    /// CPU and memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Resources>,
+    /// Labels a node must have.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub node_selector: BTreeMap<String, String>,
+    /// Taints the pod tolerates.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tolerations: Vec<Toleration>,
+    /// Priority class of the pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority_class_name: Option<String>,
+    /// Secrets for the image registry.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub image_pull_secrets: Vec<LocalReference>,
+    /// Each optional: automatic when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tuning: Option<Tuning>,
+}
+
+/// How a DPI reaches its receiver on Kubernetes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Exposure {
+    /// Service (the default), HostPort or HostNetwork.
+    #[serde(default, rename = "type")]
+    pub exposure_type: ExposureType,
+    /// For `Service`: what it looks like.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<ServiceSpec>,
+}
+
+/// Ways into the cluster.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ExposureType {
+    /// Through a Service.
+    #[default]
+    Service,
+    /// A port of the node.
+    HostPort,
+    /// The node's network.
+    HostNetwork,
+}
+
+/// The Service in front of a receiver.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ServiceSpec {
+    /// LoadBalancer, NodePort or ClusterIP (the default).
+    #[serde(default, rename = "type")]
+    pub service_type: ServiceType,
+    /// Which load balancer implementation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load_balancer_class: Option<String>,
+    /// Annotations of the Service.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// Kubernetes' types of Service.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ServiceType {
+    /// Inside the cluster only.
+    #[default]
+    ClusterIP,
+    /// A port of every node.
+    NodePort,
+    /// An address of its own.
+    LoadBalancer,
+}
+
+/// The journal of one DPI: all its streams together.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Journal {
+    /// The most it may occupy; default 10Gi. It is the buffer when ClickHouse is away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<Quantity>,
+    /// Storage class of its volume.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage_class_name: Option<String>,
+    /// Never, Interval (the default) or Always: when it is forced to disk.
+    #[serde(default)]
+    pub fsync: Fsync,
+    /// For `Interval`: how often; default 1s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fsync_interval: Option<Duration>,
+    /// How long segments are kept after ClickHouse has acknowledged them; default 10m.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_after_commit: Option<Duration>,
+    /// What to do when the volume is gone: Wait (the default) or Recreate.
+    #[serde(default)]
+    pub on_volume_lost: OnVolumeLost,
+}
+
+/// When the journal is forced to disk.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Fsync {
+    /// Left to the kernel: survives a crash of the process, not of the machine.
+    Never,
+    /// At an interval: a crash of the machine loses at most that much.
+    #[default]
+    Interval,
+    /// Before anything counts as journaled.
+    Always,
+}
+
+/// What to do when the volume of a journal is gone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OnVolumeLost {
+    /// Wait for a person.
+    #[default]
+    Wait,
+    /// Start with an empty one.
+    Recreate,
+}
+
+/// Settings that are automatic when absent.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Tuning {
+    /// A new journal segment at least this often.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub segment_interval: Option<Duration>,
+    /// How long a finished segment waits before it is processed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub segment_delay: Option<Delay>,
+    /// Messages held in memory between listener and journal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue_messages: Option<u32>,
+    /// Inserts in flight.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inserters: Option<u32>,
+    /// The longest a record waits for others before it is inserted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_delay: Option<Duration>,
+}

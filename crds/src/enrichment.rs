@@ -1,0 +1,160 @@
+//! What is decided about a record while it is stored, and fields the vendor does not publish.
+
+use serde::{Deserialize, Serialize};
+
+use crate::stream::StreamType;
+
+/// What is decided about a record while it is stored.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Enrichment {
+    /// How the direction of a flow is found; default AsIs: as the DPI marks it.
+    #[serde(default)]
+    pub direction: Direction,
+    /// Which flows count as a subscriber's; default None: all.
+    #[serde(default)]
+    pub subscriber_filter: SubscriberFilter,
+    /// Which flows are left out; default None.
+    #[serde(default)]
+    pub subscriber_exclude: SubscriberFilter,
+    /// The DPI's mark that means "from the subscriber".
+    #[serde(default)]
+    pub from_subscriber_mark: FromSubscriberMark,
+    /// Unit of the DPI's round-trip times; default Milliseconds.
+    #[serde(default)]
+    pub rtt_unit: RttUnit,
+    /// What a host name is shortened to in the aggregates; default RegisteredDomain.
+    #[serde(default)]
+    pub host: HostName,
+    /// Whether the login comes from the channel.
+    #[serde(default)]
+    pub login_from_channel: LoginFromChannel,
+    /// Whether address translations are taken from fullflow too; default false.
+    #[serde(default)]
+    pub nat_from_fullflow: bool,
+}
+
+/// How the direction of a flow is found.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Direction {
+    /// As the DPI marks it.
+    #[default]
+    AsIs,
+    /// By our own AS numbers.
+    AS,
+    /// By our own networks.
+    CIDR,
+    /// Both must agree.
+    ASAndCIDR,
+    /// Either is enough.
+    ASOrCIDR,
+}
+
+/// By what flows are chosen.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SubscriberFilter {
+    /// No choice.
+    #[default]
+    None,
+    /// By AS number.
+    AS,
+    /// By network.
+    CIDR,
+    /// Both must match.
+    ASAndCIDR,
+    /// Either is enough.
+    ASOrCIDR,
+}
+
+/// The values of the interface fields that mean "from the subscriber".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FromSubscriberMark {
+    /// Value of ingressInterface (element 10).
+    pub input: u16,
+    /// Value of egressInterface (element 14).
+    pub output: u16,
+}
+
+impl Default for FromSubscriberMark {
+    fn default() -> FromSubscriberMark {
+        FromSubscriberMark { input: 2, output: 1 }
+    }
+}
+
+/// Unit of the DPI's round-trip times.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RttUnit {
+    /// Thousandths of a second.
+    #[default]
+    Milliseconds,
+    /// Millionths of a second.
+    Microseconds,
+}
+
+/// What a host name is shortened to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HostName {
+    /// `www.example.co.uk` becomes `example.co.uk`.
+    #[default]
+    RegisteredDomain,
+    /// Not at all.
+    FullName,
+}
+
+/// Whether the login comes from the channel.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LoginFromChannel {
+    /// Never (the default), Always or IfEmpty.
+    #[serde(default)]
+    pub mode: LoginFromChannelMode,
+    /// Whether the channel's name from the dictionary is used instead of its number.
+    #[serde(default)]
+    pub use_dictionary: bool,
+}
+
+/// When the login comes from the channel.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LoginFromChannelMode {
+    /// Never.
+    #[default]
+    Never,
+    /// Always.
+    Always,
+    /// When the record has none.
+    IfEmpty,
+}
+
+/// A field that the vendor does not publish.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CustomElement {
+    /// The stream it arrives in.
+    pub stream: StreamType,
+    /// Information element id, without the enterprise bit: 1-32767.
+    pub id: u16,
+    /// Private enterprise number; 0 for IANA's elements.
+    pub pen: u32,
+    /// Name of the element.
+    pub name: String,
+    /// Type of the column.
+    #[serde(rename = "type")]
+    pub element_type: ElementType,
+    /// Name of the column.
+    pub column: String,
+}
+
+/// Types a declared column may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the database's names")]
+pub enum ElementType {
+    String,
+    UInt8,
+    UInt16,
+    UInt32,
+    UInt64,
+    IPv4,
+    IPv6,
+    DateTime,
+}

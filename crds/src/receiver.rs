@@ -1,0 +1,131 @@
+//! What a receiver process is handed (one JSON file) and what it answers (`GET /status`).
+//!
+//! Everything is resolved here: no defaults, no names of types that a receiver would have to
+//! look up. Whoever starts the receiver fills it in; see [`crate::standalone`] for one machine.
+
+mod status;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+pub use status::{
+    ByReason, DestinationStatus, DpiStatus, JournalStatus, SequenceStatus, Status, StreamStatus, WireStatus,
+};
+
+use crate::dpi::Fsync;
+use crate::stream::{StreamType, Transport};
+
+/// The configuration of one receiver process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReceiverConfig {
+    /// Name of the collector it belongs to.
+    pub collector: String,
+    /// Version of the program that wrote this.
+    pub version: String,
+    /// Where journals and checkpoints are kept; one directory per DPI and stream below it.
+    pub data_dir: PathBuf,
+    /// Address of `/metrics`, `/status`, `/livez` and `/readyz`.
+    pub http: SocketAddr,
+    /// Where records go.
+    pub clickhouse: ClickHouseTarget,
+    /// The DPIs it serves.
+    pub dpis: Vec<DpiConfig>,
+}
+
+/// A ClickHouse server's HTTP interface.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClickHouseTarget {
+    /// Its address, `http://127.0.0.1:8123`.
+    pub url: String,
+    /// Login.
+    pub user: String,
+    /// File that holds nothing but the password; white space around it is not part of it.
+    pub password_file: PathBuf,
+    /// Database.
+    pub database: String,
+}
+
+/// One DPI.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DpiConfig {
+    /// Stored with every record as `dpi_id`.
+    pub id: u16,
+    /// For people.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// Its listeners.
+    pub streams: Vec<StreamConfig>,
+    /// Its journals, all streams together.
+    pub journal: JournalConfig,
+    /// The longest a record waits for others before it is inserted, in milliseconds.
+    pub max_delay_ms: u64,
+    /// Inserts in flight, per stream.
+    pub inserters: usize,
+}
+
+/// One listener.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StreamConfig {
+    /// Name, unique within the DPI; safe as the name of a directory.
+    pub name: String,
+    /// What arrives.
+    pub stream: StreamType,
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// TCP or UDP.
+    pub transport: Transport,
+    /// Networks that may send (each parses as [`crate::Network`]); empty: everybody.
+    #[serde(default)]
+    pub allow_from: Vec<String>,
+    /// TLS, for TCP.
+    #[serde(default)]
+    pub tls: Option<TlsConfig>,
+}
+
+/// TLS of a listener.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsConfig {
+    /// Our certificate chain, PEM.
+    pub certificate: PathBuf,
+    /// Its key, PEM.
+    pub key: PathBuf,
+    /// Who signs the DPIs' certificates, PEM; absent: no client certificate is asked for.
+    #[serde(default)]
+    pub client_ca: Option<PathBuf>,
+}
+
+/// The journals of one DPI.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JournalConfig {
+    /// The most they may occupy together, in bytes.
+    pub quota_bytes: u64,
+    /// Size of a segment, in bytes.
+    pub segment_bytes: u64,
+    /// When they are forced to disk.
+    pub fsync: Fsync,
+    /// For [`Fsync::Interval`]: how often, in milliseconds.
+    pub fsync_interval_ms: u64,
+    /// How long segments are kept after the database has acknowledged them, in milliseconds.
+    pub keep_after_commit_ms: u64,
+}
+
+impl Default for JournalConfig {
+    /// 10 GiB in segments of 64 MiB, forced to disk once a second, kept 10 minutes.
+    fn default() -> JournalConfig {
+        JournalConfig {
+            quota_bytes: 10 << 30,
+            segment_bytes: 64 << 20,
+            fsync: Fsync::Interval,
+            fsync_interval_ms: 1_000,
+            keep_after_commit_ms: 600_000,
+        }
+    }
+}

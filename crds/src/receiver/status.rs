@@ -1,0 +1,118 @@
+//! What a receiver answers: is it ready, and do its three balances meet.
+//!
+//! Counters count from the beginning of a journal, not of a process: they are kept in its
+//! checkpoint. Reasons and rules are keys of maps, so that a new one is not a new field.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Counters by reason.
+pub type ByReason = BTreeMap<String, u64>;
+
+/// The answer to `GET /status`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// Name of the collector.
+    pub collector: String,
+    /// Version of the receiver.
+    pub version: String,
+    /// When the process started, in milliseconds since 1970, UTC.
+    pub started_at: u64,
+    /// Its DPIs.
+    pub dpis: Vec<DpiStatus>,
+}
+
+/// One DPI.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct DpiStatus {
+    /// Its id.
+    pub id: u16,
+    /// Its streams.
+    pub streams: Vec<StreamStatus>,
+}
+
+/// One stream.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct StreamStatus {
+    /// Its name.
+    pub name: String,
+    /// Whether it listens and its journal accepts.
+    pub ready: bool,
+    /// The journal.
+    pub journal: JournalStatus,
+    /// In messages: arrived = journaled + refused.
+    pub wire: WireStatus,
+    /// In records: announced = decoded + options + missing + undecodable.
+    pub sequence: SequenceStatus,
+    /// In records: decoded = stored + waiting + set aside + filtered + skipped.
+    pub destination: DestinationStatus,
+    /// The last thing that went wrong, in words.
+    pub last_error: Option<String>,
+    /// When the last record arrived, in milliseconds since 1970, UTC.
+    pub last_record_at: Option<u64>,
+}
+
+/// The journal of a stream.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct JournalStatus {
+    /// What it occupies, in bytes.
+    pub bytes: u64,
+    /// Number of the oldest frame that is kept.
+    pub oldest_frame: u64,
+    /// Number of the newest frame.
+    pub newest_frame: u64,
+    /// Frames that are not in the database yet.
+    pub waiting_frames: u64,
+    /// How long the space lasts at the present rate, in hours; absent when nothing arrives.
+    pub hours_left: Option<f64>,
+}
+
+/// Messages from the network to the journal.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WireStatus {
+    /// Messages that were read from sockets.
+    pub arrived: u64,
+    /// Messages that are in the journal.
+    pub journaled: u64,
+    /// Messages that are not, by reason.
+    pub refused: ByReason,
+}
+
+/// Records as the exporters count them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SequenceStatus {
+    /// Records that sequence numbers announced.
+    pub announced: u64,
+    /// Records that were decoded.
+    pub decoded: u64,
+    /// Options data records: counted by exporters, not stored.
+    pub options: u64,
+    /// Records that never came.
+    pub missing: u64,
+    /// Records that came and could not be decoded, by reason.
+    pub undecodable: ByReason,
+    /// Records in datagrams that came twice; not part of the balance.
+    pub duplicates: u64,
+    /// How often an exporter began to count anew.
+    pub restarts: u64,
+}
+
+/// Records from the decoder to the table.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DestinationStatus {
+    /// Name of the table.
+    pub table: String,
+    /// Records that the decoder produced.
+    pub decoded: u64,
+    /// Records that the database acknowledged.
+    pub stored: u64,
+    /// Records on their way.
+    pub waiting: u64,
+    /// Records that the database refused and a file keeps.
+    pub set_aside: u64,
+    /// Records that were given up to make room.
+    pub skipped: u64,
+    /// Records that were left out on purpose, by rule.
+    pub filtered: ByReason,
+}

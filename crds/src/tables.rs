@@ -1,0 +1,178 @@
+//! How long each table keeps its rows, where they move, and how aggregates are rolled up.
+
+use serde::{Deserialize, Serialize};
+
+use crate::duration::Duration;
+
+/// How long a raw table keeps its rows unless told otherwise.
+pub const DEFAULT_KEEP_FOR: Duration = Duration::from_hours(24);
+
+/// The tables, by their names in the database.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tables {
+    /// Flow records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fullflow: Option<RawTable>,
+    /// HTTP requests and names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clickstream: Option<RawTable>,
+    /// Mobile sessions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gtpflow: Option<RawTable>,
+    /// Address translations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub natflow: Option<RawTable>,
+    /// DNS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dnsflow: Option<RawTable>,
+    /// Aggregated flow records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fullflow_agg: Option<FlowAggregate>,
+    /// Aggregated requests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clickstream_agg: Option<FlowAggregate>,
+    /// Aggregated address translations; absent: off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub natflow_agg: Option<NatAggregate>,
+}
+
+/// A table of records as they arrived.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RawTable {
+    /// Rows older than this, by arrival, are deleted; default 24h.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_for: Option<Duration>,
+    /// Rows older than this move to the cold volume; absent: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub move_to_cold_after: Option<Duration>,
+}
+
+impl RawTable {
+    /// The given `keepFor`, else the default.
+    pub fn keep_for(&self) -> Duration {
+        self.keep_for.unwrap_or(DEFAULT_KEEP_FOR)
+    }
+}
+
+/// An aggregate of fullflow or clickstream.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FlowAggregate {
+    /// Rows older than this are deleted; absent: kept for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_for: Option<Duration>,
+    /// Rows older than this move to the cold volume; absent: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub move_to_cold_after: Option<Duration>,
+    /// Length of one aggregate; default 15m.
+    #[serde(default = "quarter_hour")]
+    pub interval: Interval,
+    /// Coarser intervals for older rows, each a multiple of the one before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rollups: Vec<Rollup>,
+    /// What rows are told apart by; absent: everything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys: Option<Vec<FlowKey>>,
+}
+
+const fn quarter_hour() -> Interval {
+    Interval::FifteenMinutes
+}
+
+/// An aggregate of natflow.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NatAggregate {
+    /// Rows older than this are deleted; absent: kept for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_for: Option<Duration>,
+    /// Rows older than this move to the cold volume; absent: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub move_to_cold_after: Option<Duration>,
+    /// Length of one aggregate: 1m, 5m, 10m, 15m (the default), 30m or 1h.
+    #[serde(default = "quarter_hour")]
+    pub interval: Interval,
+    /// Coarser intervals for older rows, each a multiple of the one before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rollups: Vec<Rollup>,
+    /// What rows are told apart by; absent: everything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys: Option<Vec<NatKey>>,
+}
+
+/// Rows older than `after` are merged into one per `interval`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Rollup {
+    /// The coarser interval.
+    pub interval: Interval,
+    /// Age at which it applies.
+    pub after: Duration,
+}
+
+/// Lengths an aggregate may have. Each divides the hour.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Interval {
+    /// `1m`
+    #[serde(rename = "1m")]
+    OneMinute,
+    /// `5m`
+    #[serde(rename = "5m")]
+    FiveMinutes,
+    /// `10m`
+    #[serde(rename = "10m")]
+    TenMinutes,
+    /// `15m`
+    #[default]
+    #[serde(rename = "15m")]
+    FifteenMinutes,
+    /// `30m`
+    #[serde(rename = "30m")]
+    ThirtyMinutes,
+    /// `1h`
+    #[serde(rename = "1h")]
+    OneHour,
+}
+
+impl Interval {
+    /// Its length in minutes.
+    pub const fn minutes(self) -> u32 {
+        match self {
+            Interval::OneMinute => 1,
+            Interval::FiveMinutes => 5,
+            Interval::TenMinutes => 10,
+            Interval::FifteenMinutes => 15,
+            Interval::ThirtyMinutes => 30,
+            Interval::OneHour => 60,
+        }
+    }
+}
+
+/// What aggregated flows are told apart by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names say it all")]
+pub enum FlowKey {
+    Subscriber,
+    Login,
+    Host,
+    Category,
+    Protocol,
+    TrafficClass,
+    SourceAS,
+    DestinationAS,
+    Channel,
+}
+
+/// What aggregated translations are told apart by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names say it all")]
+pub enum NatKey {
+    Protocol,
+    EventType,
+    SourceIPv4,
+    PostNATSourceIPv4,
+    PostNATSourcePort,
+    Login,
+}

@@ -1,0 +1,105 @@
+//! Rules for retention and rollups.
+
+use super::{FieldPath, Problems};
+use crate::duration::Duration;
+use crate::tables::{Interval, Rollup, Tables};
+
+pub(super) fn check(path: &FieldPath, tables: &Tables, problems: &mut Problems) {
+    let Tables {
+        fullflow,
+        clickstream,
+        gtpflow,
+        natflow,
+        dnsflow,
+        fullflow_agg,
+        clickstream_agg,
+        natflow_agg,
+    } = tables;
+    for (name, table) in [
+        ("fullflow", fullflow),
+        ("clickstream", clickstream),
+        ("gtpflow", gtpflow),
+        ("natflow", natflow),
+        ("dnsflow", dnsflow),
+    ] {
+        if let Some(table) = table {
+            retention(&path.field(name), Some(table.keep_for()), table.move_to_cold_after, problems);
+        }
+    }
+    for (name, table) in [("fullflow_agg", fullflow_agg), ("clickstream_agg", clickstream_agg)] {
+        if let Some(table) = table {
+            let path = path.field(name);
+            retention(&path, table.keep_for, table.move_to_cold_after, problems);
+            rollups(&path, table.interval, &table.rollups, table.keep_for, problems);
+            if let Some(keys) = &table.keys {
+                distinct(&path.field("keys"), keys, problems);
+            }
+        }
+    }
+    if let Some(table) = natflow_agg {
+        let path = path.field("natflow_agg");
+        retention(&path, table.keep_for, table.move_to_cold_after, problems);
+        rollups(&path, table.interval, &table.rollups, table.keep_for, problems);
+        if let Some(keys) = &table.keys {
+            distinct(&path.field("keys"), keys, problems);
+        }
+    }
+}
+
+fn retention(path: &FieldPath, keep: Option<Duration>, cold: Option<Duration>, problems: &mut Problems) {
+    if let (Some(keep), Some(cold)) = (keep, cold)
+        && cold >= keep
+    {
+        let message = format!("expected less than keepFor ({keep}), got {cold}");
+        problems.add(path.field("moveToColdAfter"), message);
+    }
+}
+
+fn rollups(
+    path: &FieldPath,
+    interval: Interval,
+    rollups: &[Rollup],
+    keep: Option<Duration>,
+    problems: &mut Problems,
+) {
+    let mut finer = interval;
+    let mut sooner: Option<Duration> = None;
+    for (index, rollup) in rollups.iter().enumerate() {
+        let path = path.field("rollups").index(index);
+        if rollup.interval <= finer || !rollup.interval.minutes().is_multiple_of(finer.minutes()) {
+            let message = format!(
+                "expected a multiple of the interval before ({}m), got {}m",
+                finer.minutes(),
+                rollup.interval.minutes()
+            );
+            problems.add(path.field("interval"), message);
+        }
+        if let Some(sooner) = sooner
+            && rollup.after <= sooner
+        {
+            let message = format!("expected more than the rollup before ({sooner}), got {}", rollup.after);
+            problems.add(path.field("after"), message);
+        }
+        if let Some(keep) = keep
+            && rollup.after >= keep
+        {
+            problems.add(
+                path.field("after"),
+                format!("expected less than keepFor ({keep}), got {}", rollup.after),
+            );
+        }
+        finer = rollup.interval;
+        sooner = Some(rollup.after);
+    }
+}
+
+fn distinct<K: PartialEq + std::fmt::Debug>(path: &FieldPath, keys: &[K], problems: &mut Problems) {
+    if keys.is_empty() {
+        problems.add(path.clone(), "expected at least one key; leave the field out for all of them");
+    }
+    for (index, key) in keys.iter().enumerate() {
+        if keys.iter().take(index).any(|earlier| earlier == key) {
+            problems.add(path.index(index), format!("{key:?} is listed twice"));
+        }
+    }
+}
