@@ -1,16 +1,32 @@
 //! The tables of Qoeplane, declared once. A [`Stream`] says which columns a table has and which elements fill
 //! them; from it come the decoder's wishes ([`Stream::wanted`]), the blocks that are sent
 //! ([`native::Encoder`]), the DDL ([`Stream::create_table_sql`]), the desired state of a database
-//! ([`Desired`], compared by [`plan`] with what [`observe`] finds) and the reference pages ([`reference`]).
+//! ([`Desired`], compared by [`plan()`] with what [`observe()`] finds and made true by [`execute()`]) and the
+//! reference pages ([`reference`]).
 //!
 //! This crate must never change what it does not own, delete what it finds, or write a column list twice.
 
+mod clauses;
+mod desired;
+pub mod execute;
+mod ledger;
 pub mod native;
+pub mod observe;
+pub mod plan;
+pub mod reference;
 mod sql;
+mod steps_table;
 mod stream;
 mod streams;
 mod table;
 
+pub use clauses::Clauses;
+pub use desired::Desired;
+pub use execute::{ExecuteError, execute};
+pub use ledger::{LEDGER, LEDGER_KEEP_FOR, LedgerRow, ledger};
+pub use observe::{Observed, observe};
+pub use plan::{Action, Plan, PlanError, Risk, Step, plan};
+pub use steps_table::{SCHEMA_STEPS, schema_steps};
 pub use stream::{ColumnDecl, ColumnType, DPI_ID, Filled, FilledBy, JOURNAL_ID, RECEIVED_AT, Stream};
 pub use streams::fullflow;
 pub use table::{DataIndex, OWNER_MARK, Table, TableColumn, TableOptions};

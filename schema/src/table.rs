@@ -110,7 +110,7 @@ pub struct Table {
     pub columns: Vec<TableColumn>,
     /// Data skipping indices.
     pub indices: Vec<DataIndex>,
-    /// Partition expression.
+    /// Partition expression; empty for none.
     pub partition_by: String,
     /// Sorting key.
     pub order_by: Vec<String>,
@@ -138,23 +138,36 @@ impl Table {
         let mut lines: Vec<String> = self.columns.iter().map(TableColumn::definition).collect();
         lines.extend(self.indices.iter().map(DataIndex::definition));
         let ttl = if self.ttl.is_empty() { String::new() } else { format!("TTL {}\n", self.ttl) };
-        let settings: Vec<String> =
-            self.settings.iter().map(|(name, value)| format!("{name} = {}", setting_value(value))).collect();
+        let settings = if self.settings.is_empty() {
+            String::new()
+        } else {
+            format!("SETTINGS {}\n", settings_list(&self.settings))
+        };
+        let partition = if self.partition_by.is_empty() {
+            String::new()
+        } else {
+            format!("PARTITION BY {}\n", self.partition_by)
+        };
         format!(
-            "CREATE TABLE IF NOT EXISTS {}\n(\n    {}\n)\nENGINE = MergeTree\nPARTITION BY {}\nORDER BY ({})\n\
-             {ttl}SETTINGS {}\nCOMMENT {}",
+            "CREATE TABLE IF NOT EXISTS {}\n(\n    {}\n)\nENGINE = MergeTree\n{partition}ORDER BY ({})\n\
+             {ttl}{settings}COMMENT {}",
             self.qualified_name(),
             lines.join(",\n    "),
-            self.partition_by,
             self.sorting_key(),
-            settings.join(", "),
             literal(&self.comment),
         )
     }
 }
 
+/// Settings for CREATE TABLE or MODIFY SETTING, `a = 1, b = 'x'`.
+pub fn settings_list(settings: &[(String, String)]) -> String {
+    let texts: Vec<String> =
+        settings.iter().map(|(name, value)| format!("{name} = {}", setting_value(value))).collect();
+    texts.join(", ")
+}
+
 /// A setting's value in a statement: numbers as they are, anything else as a literal.
-pub fn setting_value(value: &str) -> String {
+fn setting_value(value: &str) -> String {
     if !value.is_empty() && value.bytes().all(|each| each.is_ascii_digit()) {
         return value.to_owned();
     }

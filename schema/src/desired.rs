@@ -1,0 +1,39 @@
+//! The desired state of one database: which tables, and what each looks like.
+
+use crate::ledger::{LEDGER, LEDGER_KEEP_FOR, ledger};
+use crate::steps_table::schema_steps;
+use crate::table::Table;
+
+/// A database as it should be.
+#[derive(Clone, Debug)]
+pub struct Desired {
+    /// Name of the database.
+    pub database: String,
+    /// Its tables; the record of steps comes first, so that all other steps can be recorded.
+    pub tables: Vec<Table>,
+}
+
+impl Desired {
+    /// A database with the tables that each has: the record of steps and the ledger (a year).
+    pub fn new(database: &str) -> Self {
+        let tables = vec![schema_steps(database), ledger(database, Some(LEDGER_KEEP_FOR))];
+        Self { database: database.to_owned(), tables }
+    }
+
+    /// The same with one more table.
+    #[must_use]
+    pub fn with_table(mut self, table: Table) -> Self {
+        self.tables.push(table);
+        self
+    }
+
+    /// The same with another time (seconds) that ledger rows are kept; `None` keeps them for ever.
+    #[must_use]
+    pub fn with_ledger_keep_for(mut self, keep_for: Option<u64>) -> Self {
+        let database = self.database.clone();
+        for table in self.tables.iter_mut().filter(|table| table.name == LEDGER) {
+            *table = ledger(&database, keep_for);
+        }
+        self
+    }
+}

@@ -1,0 +1,156 @@
+//! Reads from a server what there is of one database. It only reads, and it judges nothing: that is
+//! [`crate::plan`]'s.
+
+use std::collections::BTreeMap;
+
+use clickhouse::{Client, Row};
+use serde::Deserialize;
+
+use crate::clauses::{Clauses, clauses};
+
+/// What a server has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Observed {
+    /// The database; `None` if there is none of this name.
+    pub database: Option<ObservedDatabase>,
+}
+
+/// A database that is there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ObservedDatabase {
+    /// Its comment, where the owner mark is.
+    pub comment: String,
+    /// Its tables, views and dictionaries by name.
+    pub tables: BTreeMap<String, ObservedTable>,
+}
+
+/// A table that is there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ObservedTable {
+    /// Engine, without arguments.
+    pub engine: String,
+    /// Partition expression as the server prints it.
+    pub partition_key: String,
+    /// Sorting key as the server prints it.
+    pub sorting_key: String,
+    /// TTL and settings as the server prints them.
+    pub clauses: Clauses,
+    /// Comment.
+    pub comment: String,
+    /// Columns by name.
+    pub columns: BTreeMap<String, ObservedColumn>,
+    /// Names of its data skipping indices.
+    pub indices: Vec<String>,
+}
+
+/// A column that is there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ObservedColumn {
+    /// Type as the server prints it.
+    pub sql_type: String,
+    /// Empty, DEFAULT, MATERIALIZED, ALIAS or EPHEMERAL.
+    pub default_kind: String,
+    /// Arguments of CODEC as the server prints them; empty for the default.
+    pub codec: String,
+    /// Comment.
+    pub comment: String,
+}
+
+#[derive(Row, Deserialize)]
+struct TableRow {
+    name: String,
+    engine: String,
+    engine_full: String,
+    partition_key: String,
+    sorting_key: String,
+    comment: String,
+}
+
+#[derive(Row, Deserialize)]
+struct ColumnRow {
+    table: String,
+    name: String,
+    r#type: String,
+    default_kind: String,
+    compression_codec: String,
+    comment: String,
+}
+
+#[derive(Row, Deserialize)]
+struct IndexRow {
+    table: String,
+    name: String,
+}
+
+/// Reads the state of `database`.
+///
+/// # Errors
+/// Whatever the server or the connection answers.
+pub async fn observe(client: &Client, database: &str) -> Result<Observed, clickhouse::error::Error> {
+    let comment = client
+        .query("SELECT comment FROM system.databases WHERE name = ?")
+        .bind(database)
+        .fetch_optional::<String>()
+        .await?;
+    let Some(comment) = comment else {
+        return Ok(Observed { database: None });
+    };
+    let mut tables = observe_tables(client, database).await?;
+    let columns = client
+        .query(
+            "SELECT table, name, type, toString(default_kind) AS default_kind, compression_codec, comment \
+             FROM system.columns WHERE database = ?",
+        )
+        .bind(database)
+        .fetch_all::<ColumnRow>()
+        .await?;
+    for row in columns {
+        let Some(table) = tables.get_mut(&row.table) else { continue };
+        let codec = row.compression_codec.strip_prefix("CODEC(").and_then(|rest| rest.strip_suffix(')'));
+        let column = ObservedColumn {
+            sql_type: row.r#type,
+            default_kind: row.default_kind,
+            codec: codec.unwrap_or_default().to_owned(),
+            comment: row.comment,
+        };
+        table.columns.insert(row.name, column);
+    }
+    let indices = client
+        .query("SELECT table, name FROM system.data_skipping_indices WHERE database = ? ORDER BY table, name")
+        .bind(database)
+        .fetch_all::<IndexRow>()
+        .await?;
+    for row in indices {
+        if let Some(table) = tables.get_mut(&row.table) {
+            table.indices.push(row.name);
+        }
+    }
+    Ok(Observed { database: Some(ObservedDatabase { comment, tables }) })
+}
+
+async fn observe_tables(
+    client: &Client,
+    database: &str,
+) -> Result<BTreeMap<String, ObservedTable>, clickhouse::error::Error> {
+    let rows = client
+        .query(
+            "SELECT name, engine, engine_full, partition_key, sorting_key, comment \
+             FROM system.tables WHERE database = ?",
+        )
+        .bind(database)
+        .fetch_all::<TableRow>()
+        .await?;
+    let mut tables = BTreeMap::new();
+    for row in rows {
+        let table = ObservedTable {
+            engine: row.engine,
+            partition_key: row.partition_key,
+            sorting_key: row.sorting_key,
+            clauses: clauses(&row.engine_full),
+            comment: row.comment,
+            ..ObservedTable::default()
+        };
+        tables.insert(row.name, table);
+    }
+    Ok(tables)
+}

@@ -1,0 +1,297 @@
+//! The difference between the desired and the observed state, as ordered steps. Pure: the same two states
+//! give the same plan, and nothing is asked or changed on the way.
+//!
+//! A plan only ever adds: databases, tables, columns, indices. It changes comments, codecs of future parts,
+//! settings and TTLs. It never drops, renames or rewrites; where the observed state cannot become the
+//! desired one by adding, there is no plan but an error that names the reason.
+
+use crate::desired::Desired;
+use crate::observe::{Observed, ObservedColumn, ObservedDatabase, ObservedTable};
+use crate::sql::{identifier, literal};
+use crate::table::{OWNER_MARK, Table, TableColumn, owned_comment, settings_list};
+
+/// What a step may cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Risk {
+    /// Makes something new; nothing that exists is touched.
+    Additive,
+    /// Changes descriptions or how future parts are written.
+    Metadata,
+    /// Changes when rows are deleted or moved.
+    Retention,
+}
+
+impl Risk {
+    /// The name under which the step is recorded.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Additive => "additive",
+            Self::Metadata => "metadata",
+            Self::Retention => "retention",
+        }
+    }
+}
+
+/// What a step does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Makes the database, with the owner mark.
+    CreateDatabase,
+    /// Puts the owner mark on an empty database that somebody prepared for us.
+    MarkDatabase,
+    /// Makes a table.
+    CreateTable,
+    /// Adds a column after its neighbour.
+    AddColumn,
+    /// Adds a data skipping index for future parts.
+    AddIndex,
+    /// Changes a column's codec for future parts.
+    ModifyCodec,
+    /// Changes a column's comment.
+    ModifyColumnComment,
+    /// Changes a table's comment.
+    ModifyComment,
+    /// Changes settings of a table.
+    ModifySetting,
+    /// Changes when rows move and expire, without rewriting parts.
+    ModifyTtl,
+    /// Keeps rows for ever.
+    RemoveTtl,
+}
+
+impl Action {
+    /// The step's risk class.
+    pub fn risk(self) -> Risk {
+        match self {
+            Self::CreateDatabase | Self::CreateTable | Self::AddColumn | Self::AddIndex => Risk::Additive,
+            Self::ModifyTtl | Self::RemoveTtl => Risk::Retention,
+            Self::MarkDatabase
+            | Self::ModifyCodec
+            | Self::ModifyColumnComment
+            | Self::ModifyComment
+            | Self::ModifySetting => Risk::Metadata,
+        }
+    }
+}
+
+/// One statement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// What it does.
+    pub action: Action,
+    /// What it changes: database, table or `table.column`.
+    pub object: String,
+    /// The statement.
+    pub sql: String,
+}
+
+/// Steps in the order in which they are executed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// The database that the steps change.
+    pub database: String,
+    /// The steps; empty if the desired state is there.
+    pub steps: Vec<Step>,
+}
+
+impl Plan {
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    fn push(&mut self, action: Action, object: String, sql: String) {
+        self.steps.push(Step { action, object, sql });
+    }
+}
+
+/// Why there is no plan.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// The database has tables and no owner mark.
+    #[error(
+        "database {database} has tables and was not made by qoeplane: choose another name, it stays untouched"
+    )]
+    Foreign {
+        /// Name of the database.
+        database: String,
+    },
+    /// A table of another engine, partition or order than declared.
+    #[error("table {table}: {part} is {found}, it should be {expected}, and it cannot be changed in place")]
+    Table {
+        /// Name of the table.
+        table: String,
+        /// Which part differs.
+        part: &'static str,
+        /// What should be there.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
+    /// A column of another type than declared.
+    #[error(
+        "column {table}.{column} is {found}, it should be {expected}; columns are only added, never changed"
+    )]
+    Column {
+        /// Name of the table.
+        table: String,
+        /// Name of the column.
+        column: String,
+        /// What should be there.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
+}
+
+/// The statement that makes a database of ours.
+pub fn create_database_sql(database: &str) -> String {
+    let comment = literal(&database_comment());
+    format!("CREATE DATABASE IF NOT EXISTS {} COMMENT {comment}", identifier(database))
+}
+
+fn database_comment() -> String {
+    owned_comment("flow records of DPIs; tables here are made and changed by qoeplane")
+}
+
+/// The steps from `observed` to `desired`.
+///
+/// # Errors
+/// A database that is not ours, and tables or columns that cannot become what they should be.
+pub fn plan(desired: &Desired, observed: &Observed) -> Result<Plan, PlanError> {
+    let mut plan = Plan { database: desired.database.clone(), steps: Vec::new() };
+    let nothing = ObservedDatabase::default();
+    let database = match &observed.database {
+        Some(database) => {
+            check_owner(desired, database, &mut plan)?;
+            database
+        }
+        None => {
+            let sql = create_database_sql(&desired.database);
+            plan.push(Action::CreateDatabase, desired.database.clone(), sql);
+            &nothing
+        }
+    };
+    for table in &desired.tables {
+        match database.tables.get(&table.name) {
+            Some(found) => plan_table(table, found, &mut plan)?,
+            None => plan.push(Action::CreateTable, table.name.clone(), table.create_sql()),
+        }
+    }
+    Ok(plan)
+}
+
+fn check_owner(desired: &Desired, database: &ObservedDatabase, plan: &mut Plan) -> Result<(), PlanError> {
+    if database.comment.starts_with(OWNER_MARK) {
+        return Ok(());
+    }
+    if !database.tables.is_empty() {
+        return Err(PlanError::Foreign { database: desired.database.clone() });
+    }
+    let comment = literal(&database_comment());
+    let sql = format!("ALTER DATABASE {} MODIFY COMMENT {comment}", identifier(&desired.database));
+    plan.push(Action::MarkDatabase, desired.database.clone(), sql);
+    Ok(())
+}
+
+fn plan_table(table: &Table, found: &ObservedTable, plan: &mut Plan) -> Result<(), PlanError> {
+    check_table(table, found)?;
+    let alter = format!("ALTER TABLE {}", table.qualified_name());
+    plan_columns(table, found, &alter, plan)?;
+    for index in &table.indices {
+        if !found.indices.iter().any(|name| name == index.name) {
+            let sql =
+                format!("{alter} ADD {}", index.definition().replacen("INDEX", "INDEX IF NOT EXISTS", 1));
+            plan.push(Action::AddIndex, format!("{}.{}", table.name, index.name), sql);
+        }
+    }
+    let settings: Vec<(String, String)> = table
+        .settings
+        .iter()
+        .filter(|(name, value)| found.clauses.settings.get(name) != Some(value))
+        .cloned()
+        .collect();
+    if !settings.is_empty() {
+        let sql = format!("{alter} MODIFY SETTING {}", settings_list(&settings));
+        plan.push(Action::ModifySetting, table.name.clone(), sql);
+    }
+    if table.ttl.is_empty() && !found.clauses.ttl.is_empty() {
+        plan.push(Action::RemoveTtl, table.name.clone(), format!("{alter} REMOVE TTL"));
+    } else if table.ttl != found.clauses.ttl {
+        // Without the setting the server would rewrite every part of the table.
+        let sql = format!("{alter} MODIFY TTL {} SETTINGS materialize_ttl_after_modify = 0", table.ttl);
+        plan.push(Action::ModifyTtl, table.name.clone(), sql);
+    }
+    if table.comment != found.comment {
+        let sql = format!("{alter} MODIFY COMMENT {}", literal(&table.comment));
+        plan.push(Action::ModifyComment, table.name.clone(), sql);
+    }
+    Ok(())
+}
+
+fn check_table(table: &Table, found: &ObservedTable) -> Result<(), PlanError> {
+    let parts = [
+        ("engine", "MergeTree", found.engine.as_str()),
+        ("PARTITION BY", &table.partition_by, &found.partition_key),
+        ("ORDER BY", &table.sorting_key(), &found.sorting_key),
+    ];
+    for (part, expected, found) in parts {
+        if expected != found {
+            return Err(PlanError::Table {
+                table: table.name.clone(),
+                part,
+                expected: expected.to_owned(),
+                found: found.to_owned(),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn plan_columns(table: &Table, found: &ObservedTable, alter: &str, plan: &mut Plan) -> Result<(), PlanError> {
+    let mut place = "FIRST".to_owned();
+    for column in &table.columns {
+        let object = format!("{}.{}", table.name, column.name);
+        match found.columns.get(&column.name) {
+            Some(existing) => plan_column(table, column, existing, alter, object, plan)?,
+            None => {
+                let sql = format!("{alter} ADD COLUMN IF NOT EXISTS {} {place}", column.definition());
+                plan.push(Action::AddColumn, object, sql);
+            }
+        }
+        place = format!("AFTER {}", identifier(&column.name));
+    }
+    Ok(())
+}
+
+fn plan_column(
+    table: &Table,
+    column: &TableColumn,
+    found: &ObservedColumn,
+    alter: &str,
+    object: String,
+    plan: &mut Plan,
+) -> Result<(), PlanError> {
+    let expected_kind = if column.alias.is_some() { "ALIAS" } else { "" };
+    if column.sql_type != found.sql_type || expected_kind != found.default_kind {
+        return Err(PlanError::Column {
+            table: table.name.clone(),
+            column: column.name.clone(),
+            expected: format!("{} {expected_kind}", column.sql_type).trim().to_owned(),
+            found: format!("{} {}", found.sql_type, found.default_kind).trim().to_owned(),
+        });
+    }
+    let name = identifier(&column.name);
+    if column.codec != found.codec && !column.codec.is_empty() {
+        let sql = format!("{alter} MODIFY COLUMN {name} CODEC({})", column.codec);
+        plan.push(Action::ModifyCodec, object.clone(), sql);
+    }
+    if column.comment != found.comment {
+        let sql = format!("{alter} COMMENT COLUMN {name} {}", literal(&column.comment));
+        plan.push(Action::ModifyColumnComment, object, sql);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

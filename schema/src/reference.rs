@@ -1,0 +1,98 @@
+//! The reference pages and the DDL dump, made from the declarations. They are committed and compared by a
+//! test: `QOE_UPDATE=1 cargo test -p schema` writes them anew.
+
+use std::fmt::Write as _;
+
+use ipfix::Convert;
+
+use crate::desired::Desired;
+use crate::stream::{ColumnDecl, DPI_ID, Filled, FilledBy, JOURNAL_ID, RECEIVED_AT, Stream};
+use crate::streams::fullflow;
+use crate::table::{Table, TableOptions};
+
+/// The reference page of a stream.
+pub fn stream_markdown(stream: &Stream) -> String {
+    let mut page = heading(stream.name, stream.comment);
+    let _ = write!(
+        page,
+        "Sorted by ({}), partitioned by {}. A template is stored only if it fills at least one of {}.\n\n\
+         | column | type | filled from | unit | meaning |\n|---|---|---|---|---|\n",
+        stream.order_by.join(", "),
+        stream.partition_by,
+        stream.identifying.join(", "),
+    );
+    for column in &stream.columns {
+        let _ = writeln!(
+            page,
+            "| {} | {} | {} | {} | {} |",
+            column.name,
+            column.column_type.sql(),
+            filled_from(column),
+            column.unit,
+            column.comment,
+        );
+    }
+    page.push_str(
+        "\nElements: a plain number is IANA's, `pen/id` an enterprise's; the first one that the template has is \
+         used. Numbers may come in any width of 1 to 8 octets; an IPv4 address has 4, an IPv6 address 16.\n",
+    );
+    page
+}
+
+/// The reference page of any other table.
+pub fn table_markdown(table: &Table) -> String {
+    let comment = table.comment.split_once(": ").map_or("", |(_, text)| text);
+    let mut page = heading(&table.name, comment);
+    page.push_str("| column | type | meaning |\n|---|---|---|\n");
+    for column in &table.columns {
+        let _ = writeln!(page, "| {} | {} | {} |", column.name, column.sql_type, column.comment);
+    }
+    page
+}
+
+/// The DDL of every table, with the defaults of one machine: raw rows for a day, the ledger for a year.
+pub fn schema_sql() -> String {
+    let database = "qoestor";
+    let raw = TableOptions { keep_for: Some(24 * 3600), ..TableOptions::new(database, fullflow().name) };
+    let desired = Desired::new(database).with_table(fullflow().table(&raw));
+    let mut text = format!("{};\n", crate::plan::create_database_sql(database));
+    for table in &desired.tables {
+        let _ = write!(text, "\n{};\n", table.create_sql());
+    }
+    text
+}
+
+fn heading(name: &str, comment: &str) -> String {
+    format!("# {name}\n\n{}.\n\n", capitalised(comment))
+}
+
+fn capitalised(text: &str) -> String {
+    let mut letters = text.chars();
+    match letters.next() {
+        Some(first) => first.to_uppercase().chain(letters).collect(),
+        None => String::new(),
+    }
+}
+
+fn filled_from(column: &ColumnDecl) -> String {
+    match &column.filled {
+        Filled::Constant(DPI_ID) => "configuration of the listener".to_owned(),
+        Filled::Constant(RECEIVED_AT) => "clock of the receiver".to_owned(),
+        Filled::Constant(JOURNAL_ID) => "journal".to_owned(),
+        Filled::Constant(_) => "receiver".to_owned(),
+        Filled::Computed(expression) => format!("`{expression}`, not stored"),
+        Filled::Unpublished => "nothing yet".to_owned(),
+        Filled::Elements(elements) => elements.iter().map(element_text).collect::<Vec<_>>().join(", "),
+    }
+}
+
+fn element_text(from: &FilledBy) -> String {
+    let conversion = match from.convert {
+        Convert::Plain => "",
+        Convert::SecondsToMillis => " (seconds)",
+        Convert::MicrosNtpToMillis => " (NTP microseconds)",
+        Convert::NanosNtpToMillis => " (NTP nanoseconds)",
+        Convert::UptimeToMillis => " (uptime)",
+    };
+    format!("{}{conversion}", from.element)
+}

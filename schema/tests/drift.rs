@@ -1,0 +1,40 @@
+//! Generated files in the repository are what the declarations generate. `QOE_UPDATE=1` writes them.
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
+
+use std::path::Path;
+
+use schema::{fullflow, ledger, reference};
+
+fn check(path: &str, expected: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
+    if std::env::var_os("QOE_UPDATE").is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, expected).unwrap();
+        return;
+    }
+    let found = std::fs::read_to_string(&path).unwrap_or_default();
+    if found != expected {
+        let first = found.lines().zip(expected.lines()).position(|(found, expected)| found != expected);
+        panic!(
+            "{} differs from the declaration (line {:?}); run QOE_UPDATE=1 cargo test -p schema --test drift",
+            path.display(),
+            first.map(|line| line + 1),
+        );
+    }
+}
+
+#[test]
+fn the_reference_of_fullflow() {
+    check("docs/reference/fullflow.md", &reference::stream_markdown(fullflow()));
+}
+
+#[test]
+fn the_reference_of_the_ledger() {
+    check("docs/reference/ledger.md", &reference::table_markdown(&ledger("qoestor", None)));
+}
+
+#[test]
+fn the_ddl_of_this_version() {
+    let path = format!("schema/fixtures/{}/schema.sql", env!("CARGO_PKG_VERSION"));
+    check(&path, &reference::schema_sql());
+}
