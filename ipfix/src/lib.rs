@@ -2,14 +2,18 @@
 
 pub mod column;
 pub mod element;
+pub mod encode;
 pub mod message;
 pub mod plan;
 pub mod registry;
+pub mod sequence;
 pub mod template;
 
 pub use column::{BytesColumn, Column, ColumnKind};
 pub use element::{Element, ElementInfo, ElementType};
+pub use encode::{EncodeError, MessageBuilder};
 pub use message::{Header, HeaderError, Protocol, Set, SetError, SetKind, Sets, parse_header};
 pub use plan::{Convert, Decoded, MessageContext, Plan, Source, Wanted};
 pub use registry::{Registry, RegistryError};
+pub use sequence::{Arrival, SequenceTotals, SequenceTracker};
 pub use template::{FieldSpec, Template, VARIABLE};

@@ -11,6 +11,9 @@ use crate::element::Element;
 /// that reading it as a variable one takes nothing away.
 pub const VARIABLE: u16 = u16::MAX;
 
+/// The bit of a field's id that says that an enterprise number follows (RFC 7011 section 3.2).
+pub(crate) const ENTERPRISE_BIT: u16 = 0x8000;
+
 /// The lowest template id; the ids below are those of the sets.
 pub const MIN_TEMPLATE_ID: u16 = 256;
 
