@@ -300,7 +300,7 @@ mod tests {
     fn segments_fit_their_quota() {
         for quota in [16 << 20, 100 << 20, 10 << 30, u64::MAX] {
             let segment = segment_bytes(quota);
-            assert!(segment * 8 <= quota && segment % 4_096 == 0, "{quota}");
+            assert!(segment * 8 <= quota && segment.is_multiple_of(4_096), "{quota}");
         }
         assert_eq!(segment_bytes(10 << 30), 64 << 20);
     }

@@ -15,7 +15,7 @@ use super::node::{Key, Node, Value, quoted};
 use super::suggest;
 use crate::validate::FieldPath;
 
-/// Objects whose unknown fields are Kubernetes' business and ignored.
+/// Objects whose unknown fields are Kubernetes' business and ignored, unless they look mistyped.
 const OPEN_STRUCTS: [&str; 3] = ["Metadata", "QoeCollector", "QoeDictionary"];
 
 /// Makes a `T` of a document. Its own fields must be among `top`.
@@ -252,7 +252,8 @@ impl<'de, 'a: 'de> Deserializer<'de> for NodeDeserializer<'a> {
         };
         let known = if OPEN_STRUCTS.contains(&name) { None } else { Some(fields) };
         for (key, _) in entries {
-            if known.is_some_and(|known| !known.contains(&key.name.as_str())) {
+            let unknown = !fields.contains(&key.name.as_str());
+            if unknown && (known.is_some() || suggest::nearest(&key.name, fields).is_some()) {
                 self.found.borrow_mut().push(unknown_field(key, &self.path, fields));
             }
         }
