@@ -1,5 +1,6 @@
 //! IPFIX (RFC 7011) and NetFlow v9 (RFC 3954): decode and encode, without I/O.
 
+pub mod cache;
 pub mod column;
 pub mod element;
 pub mod encode;
@@ -9,6 +10,7 @@ pub mod registry;
 pub mod sequence;
 pub mod template;
 
+pub use cache::{ApplyOutcome, ImportError, Limits, Refused, TemplateCache};
 pub use column::{BytesColumn, Column, ColumnKind};
 pub use element::{Element, ElementInfo, ElementType};
 pub use encode::{EncodeError, MessageBuilder};
