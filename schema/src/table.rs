@@ -128,7 +128,7 @@ impl Table {
         qualified(&self.database, &self.name)
     }
 
-    /// The sorting key as the server prints it.
+    /// The sorting key as the server prints it; a single column in parentheses would keep them.
     pub fn sorting_key(&self) -> String {
         self.order_by.join(", ")
     }
@@ -149,11 +149,11 @@ impl Table {
             format!("PARTITION BY {}\n", self.partition_by)
         };
         format!(
-            "CREATE TABLE IF NOT EXISTS {}\n(\n    {}\n)\nENGINE = MergeTree\n{partition}ORDER BY ({})\n\
+            "CREATE TABLE IF NOT EXISTS {}\n(\n    {}\n)\nENGINE = MergeTree\n{partition}ORDER BY {}\n\
              {ttl}{settings}COMMENT {}",
             self.qualified_name(),
             lines.join(",\n    "),
-            self.sorting_key(),
+            if self.order_by.len() == 1 { self.sorting_key() } else { format!("({})", self.sorting_key()) },
             literal(&self.comment),
         )
     }

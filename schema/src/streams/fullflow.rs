@@ -58,9 +58,9 @@ fn columns() -> Vec<ColumnDecl> {
         // name, type, filled from, codec, unit, meaning
         column("dpi_id", UInt16, Constant(DPI_ID), ZSTD, "", "the DPI, by its number in the configuration"),
         column("journal_id", UInt32, Constant(JOURNAL_ID), ZSTD, "", "the journal that took the record in: first 4 bytes of its identity"),
-        column("received_at", DateTimeMicros, Constant(RECEIVED_AT), TIME_MS, "", "arrival of the message at the receiver; rows expire by it"),
+        column("received_at", DateTimeMicros, Constant(RECEIVED_AT), ZSTD, "", "arrival of the message at the receiver; rows expire by it"),
         column("flow_start_millisecond", DateTimeMillis, from([iana(152), iana_as(150, SecondsToMillis), iana_as(154, MicrosNtpToMillis), iana_as(156, NanosNtpToMillis), iana_as(22, UptimeToMillis)]), TIME_MS, "", "start of the session, by the exporter's clock"),
-        column("flow_end_millisecond", DateTimeMillis, from([iana(153), iana_as(151, SecondsToMillis), iana_as(155, MicrosNtpToMillis), iana_as(157, NanosNtpToMillis), iana_as(21, UptimeToMillis)]), TIME_MS, "", "last packet of this record, by the exporter's clock"),
+        column("flow_end_millisecond", DateTimeMillis, from([iana(153), iana_as(151, SecondsToMillis), iana_as(155, MicrosNtpToMillis), iana_as(157, NanosNtpToMillis), iana_as(21, UptimeToMillis)]), ZSTD, "", "last packet of this record, by the exporter's clock"),
         column("flow_start_time", DateTime, Computed("toDateTime(flow_start_millisecond)"), NONE, "", "start of the session, whole seconds"),
         column("flow_start_date", Date, Computed("toDate(flow_start_millisecond)"), NONE, "", "day of the start of the session"),
         column("octet_delta_count", UInt64, from([iana(1)]), PACKED, "octets", "octets since the session's previous record, this direction"),
