@@ -15,7 +15,7 @@ pub use column::{BytesColumn, Column, ColumnKind};
 pub use element::{Element, ElementInfo, ElementType};
 pub use encode::{EncodeError, MessageBuilder};
 pub use message::{Header, HeaderError, Protocol, Set, SetError, SetKind, Sets, parse_header};
-pub use plan::{Convert, Decoded, MessageContext, Plan, Source, Wanted};
+pub use plan::{Convert, DataSet, Decoded, MessageContext, Plan, Scratch, Source, Wanted};
 pub use registry::{Registry, RegistryError};
 pub use sequence::{Arrival, SequenceTotals, SequenceTracker};
 pub use template::{FieldSpec, Template, VARIABLE};

@@ -1,8 +1,19 @@
 //! Plans: how records of one template become columns, worked out once per template.
+//!
+//! A plan holds, per wanted column, where its field lies in a record and how it is read. Decoding
+//! then runs column by column: no look-up, no allocation and no decision per record or value. What
+//! the bytes say is never trusted: nothing outside a set is read, and after every call all columns
+//! have the same length.
+
+mod fill;
+mod records;
+
+use std::ops::Range;
 
 use crate::column::{Column, ColumnKind};
 use crate::element::Element;
-use crate::template::Template;
+use crate::template::{FieldSpec, Template, VARIABLE};
+use records::{FixedRecords, Layout, Place, VariableRecords};
 
 /// How a number on the wire becomes the number in the column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,11 +22,13 @@ pub enum Convert {
     Plain,
     /// Unix seconds to Unix milliseconds.
     SecondsToMillis,
-    /// An NTP timestamp (elements of type dateTimeMicroseconds) to Unix milliseconds.
+    /// An NTP timestamp (elements of type dateTimeMicroseconds, 8 bytes) to Unix milliseconds.
     MicrosNtpToMillis,
-    /// An NTP timestamp (elements of type dateTimeNanoseconds) to Unix milliseconds.
+    /// An NTP timestamp (elements of type dateTimeNanoseconds, 8 bytes) to Unix milliseconds.
     NanosNtpToMillis,
-    /// Milliseconds since the exporter booted (elements 21 and 22) to Unix milliseconds.
+    /// Milliseconds since the exporter booted (elements 21 and 22) to Unix milliseconds. When it
+    /// booted is told by element 160 of the same record, else by the header's uptime and export
+    /// time (NetFlow v9). If neither is there, the export time has to do.
     UptimeToMillis,
 }
 
@@ -24,12 +37,36 @@ pub enum Convert {
 pub struct Source {
     /// The element.
     pub element: Element,
-    /// The shortest length that is accepted.
+    /// The shortest length that is accepted, in bytes.
     pub min_len: u16,
-    /// The longest length that is accepted; 65535 allows variable length.
+    /// The longest length that is accepted, in bytes; 65535 allows variable length. If it is longer
+    /// than the column's kind, the low-order bytes are taken.
     pub max_len: u16,
     /// What is done to the number.
     pub convert: Convert,
+}
+
+impl Source {
+    /// Whether a field can be read into a column of that kind.
+    fn accepts(&self, kind: ColumnKind, field: &FieldSpec) -> bool {
+        if field.element != self.element {
+            return false;
+        }
+        if field.is_variable() {
+            return kind == ColumnKind::Bytes && self.max_len == VARIABLE;
+        }
+        let possible = match kind {
+            ColumnKind::Bytes => true,
+            ColumnKind::Bytes16 => field.length == 16,
+            ColumnKind::U8 | ColumnKind::U16 | ColumnKind::U32 | ColumnKind::U64 => match self.convert {
+                Convert::MicrosNtpToMillis | Convert::NanosNtpToMillis => field.length == 8,
+                Convert::Plain | Convert::SecondsToMillis | Convert::UptimeToMillis => {
+                    (1..=8).contains(&field.length)
+                }
+            },
+        };
+        possible && (self.min_len..=self.max_len).contains(&field.length)
+    }
 }
 
 /// A column that is wanted, and where its values may come from.
@@ -38,8 +75,10 @@ pub struct Wanted {
     /// What the column holds.
     pub kind: ColumnKind,
     /// The elements that can fill it: the first that the template has, in an accepted length, does.
+    /// If there is none, the column gets defaults.
     pub sources: Vec<Source>,
-    /// If given, every row gets this constant of [`MessageContext::constants`] instead.
+    /// If given, every row gets this constant of [`MessageContext::constants`] instead (for numbers;
+    /// a constant that is not there is 0).
     pub constant: Option<usize>,
 }
 
@@ -63,16 +102,71 @@ pub struct Decoded {
     pub malformed_tail: bool,
 }
 
+/// A data set within a buffer that holds several.
+#[derive(Clone, Debug)]
+pub struct DataSet<'a> {
+    /// Where the set's body lies in the buffer.
+    pub body: Range<usize>,
+    /// The context of its message.
+    pub context: MessageContext<'a>,
+}
+
+/// Memory that decoding uses again and again.
+#[derive(Clone, Debug, Default)]
+pub struct Scratch {
+    /// Where the segments of the records begin, see [`Layout::find_records`].
+    positions: Vec<u32>,
+    decoded: Vec<Decoded>,
+}
+
 /// How records of one template become columns.
 #[derive(Clone, Debug)]
 pub struct Plan {
+    layout: Layout,
+    /// One per wanted column.
+    operations: Vec<Operation>,
     matched: usize,
 }
 
+/// How one column is filled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Operation {
+    /// The template has no field for it.
+    Default,
+    Constant(usize),
+    Number {
+        place: Place,
+        width: usize,
+        convert: Convert,
+    },
+    /// Milliseconds since boot, and where the time of the boot is, as place and width.
+    Uptime {
+        place: Place,
+        width: usize,
+        boot: Option<(Place, usize)>,
+    },
+    Bytes16(Place),
+    FixedBytes(Place, usize),
+    VariableBytes(Place),
+}
+
+/// Element systemInitTimeMilliseconds.
+const BOOT_TIME: Element = Element::iana(160);
+
+/// Sets are decoded together until there are so many positions: they stay in the first-level cache,
+/// and a loop over one column runs long enough to be worth its start.
+const POSITIONS_AT_ONCE: usize = 2048;
+
 impl Plan {
     /// Works out how records of `template` fill the wanted columns.
-    pub fn compile(_template: &Template, _wanted: &[Wanted]) -> Self {
-        Self { matched: 0 }
+    pub fn compile(template: &Template, wanted: &[Wanted]) -> Self {
+        let (layout, places) = Layout::of(template);
+        let fields: Vec<(FieldSpec, Place)> = template.fields.iter().copied().zip(places).collect();
+        let operations: Vec<Operation> = wanted.iter().map(|wanted| operation(wanted, &fields)).collect();
+        let found =
+            |operation: &&Operation| !matches!(operation, Operation::Default | Operation::Constant(_));
+        let matched = operations.iter().filter(found).count();
+        Self { layout, operations, matched }
     }
 
     /// How many of the wanted columns found a source in the template.
@@ -80,13 +174,150 @@ impl Plan {
         self.matched
     }
 
-    /// Decodes the records of a data set and appends them to the columns.
-    pub fn decode(&self, _set_body: &[u8], _ctx: &MessageContext<'_>, _columns: &mut [Column]) -> Decoded {
-        Decoded::default()
+    /// Decodes the records of a data set and appends them to the columns, which must be those that
+    /// the plan was compiled for: a column of another kind gets defaults.
+    ///
+    /// For templates with fields of variable length [`Self::decode_many`] is faster.
+    pub fn decode(&self, set_body: &[u8], context: &MessageContext<'_>, columns: &mut [Column]) -> Decoded {
+        if let Some(stride) = self.layout.stride() {
+            return self.decode_fixed(set_body, stride, context, columns);
+        }
+        let set = DataSet { body: 0..set_body.len(), context: *context };
+        let mut scratch = Scratch::default();
+        let decoded = self.decode_many(set_body, &[set], columns, &mut scratch);
+        decoded.first().copied().unwrap_or_default()
     }
 
-    /// The number of records in a data set.
-    pub fn count_records(&self, _set_body: &[u8]) -> u32 {
-        0
+    /// Decodes several data sets of one buffer, in their order, and appends their records to the
+    /// columns. Says for each set what was found in it. A set that does not lie within the buffer is
+    /// cut to it.
+    pub fn decode_many<'s>(
+        &self,
+        buffer: &[u8],
+        sets: &[DataSet<'_>],
+        columns: &mut [Column],
+        scratch: &'s mut Scratch,
+    ) -> &'s [Decoded] {
+        scratch.decoded.clear();
+        if let Some(stride) = self.layout.stride() {
+            // Sets are decoded one by one: reading a set's bytes is what costs most, and they are
+            // read once if its columns are filled before the next set's.
+            for set in sets {
+                let body = body_in(buffer, set);
+                scratch.decoded.push(self.decode_fixed(body, stride, &set.context, columns));
+            }
+            return &scratch.decoded;
+        }
+
+        let mut undone = sets;
+        while !undone.is_empty() {
+            let first = scratch.decoded.len();
+            scratch.positions.clear();
+            let mut batch = 0;
+            for set in undone {
+                let decoded = self.layout.find_records(buffer, &set.body, &mut scratch.positions);
+                scratch.decoded.push(decoded);
+                batch += 1;
+                if scratch.positions.len() >= POSITIONS_AT_ONCE {
+                    break;
+                }
+            }
+            let (sets, rest) = undone.split_at(batch.min(undone.len()));
+            let decoded = scratch.decoded.get(first..).unwrap_or_default();
+            let records = VariableRecords::new(buffer, &scratch.positions, self.layout.segments());
+            self.fill_batch(&records, sets, decoded, columns);
+            undone = rest;
+        }
+        &scratch.decoded
+    }
+
+    /// The number of records in a data set, without decoding them.
+    pub fn count_records(&self, set_body: &[u8]) -> u32 {
+        self.layout.count_records(set_body).records
+    }
+
+    fn decode_fixed(
+        &self,
+        set_body: &[u8],
+        stride: usize,
+        context: &MessageContext<'_>,
+        columns: &mut [Column],
+    ) -> Decoded {
+        let decoded = self.layout.count_records(set_body);
+        let records = FixedRecords::new(set_body, stride, decoded.records as usize);
+        for (column, operation) in self.operations_for(columns) {
+            fill::append(column, operation, &records, context);
+        }
+        decoded
+    }
+
+    fn fill_batch(
+        &self,
+        records: &VariableRecords<'_>,
+        sets: &[DataSet<'_>],
+        decoded: &[Decoded],
+        columns: &mut [Column],
+    ) {
+        let Some(first) = sets.first() else { return };
+        for (column, operation) in self.operations_for(columns) {
+            if !operation.needs_context() {
+                fill::append(column, operation, records, &first.context);
+                continue;
+            }
+            let mut rest = *records;
+            for (set, decoded) in sets.iter().zip(decoded) {
+                let (of_set, others) = rest.split_at(decoded.records as usize);
+                fill::append(column, operation, &of_set, &set.context);
+                rest = others;
+            }
+        }
+    }
+
+    /// Each column with what fills it; columns that the plan does not know get defaults.
+    fn operations_for<'c>(
+        &self,
+        columns: &'c mut [Column],
+    ) -> impl Iterator<Item = (&'c mut Column, Operation)> {
+        let operations = self.operations.iter().copied();
+        columns.iter_mut().zip(operations.chain(std::iter::repeat(Operation::Default)))
     }
 }
+
+impl Operation {
+    fn needs_context(self) -> bool {
+        matches!(self, Self::Constant(_) | Self::Uptime { boot: None, .. })
+    }
+}
+
+fn body_in<'b>(buffer: &'b [u8], set: &DataSet<'_>) -> &'b [u8] {
+    let end = set.body.end.min(buffer.len());
+    buffer.get(set.body.start..end).unwrap_or_default()
+}
+
+fn operation(wanted: &Wanted, fields: &[(FieldSpec, Place)]) -> Operation {
+    if let Some(index) = wanted.constant {
+        return Operation::Constant(index);
+    }
+    for source in &wanted.sources {
+        let Some((field, place)) = fields.iter().find(|(field, _)| source.accepts(wanted.kind, field)) else {
+            continue;
+        };
+        let (place, width) = (*place, usize::from(field.length));
+        return match (wanted.kind, source.convert) {
+            (ColumnKind::Bytes16, _) => Operation::Bytes16(place),
+            (ColumnKind::Bytes, _) if field.is_variable() => Operation::VariableBytes(place),
+            (ColumnKind::Bytes, _) => Operation::FixedBytes(place, width),
+            (_, Convert::UptimeToMillis) => Operation::Uptime { place, width, boot: boot_time(fields) },
+            (_, convert) => Operation::Number { place, width, convert },
+        };
+    }
+    Operation::Default
+}
+
+fn boot_time(fields: &[(FieldSpec, Place)]) -> Option<(Place, usize)> {
+    let (field, place) = fields.iter().find(|(field, _)| field.element == BOOT_TIME)?;
+    (1..=8).contains(&field.length).then_some((*place, usize::from(field.length)))
+}
+
+#[cfg(test)]
+mod tests;
