@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use clickhouse::Row;
 use serde::{Deserialize, Serialize};
 
-use crate::table::{Table, TableColumn, TableOptions, owned_comment, ttl_rules};
+use crate::table::{Table, TableColumn, TableOptions, insert_settings, owned_comment, ttl_rules};
 
 /// How long ledger rows are kept unless said otherwise: a year, in seconds.
 pub const LEDGER_KEEP_FOR: u64 = 366 * 24 * 3600;
@@ -73,10 +73,7 @@ pub fn ledger(database: &str, keep_for: Option<u64>) -> Table {
         partition_by: "toYYYYMM(time)".to_owned(),
         order_by: vec!["dpi_id".to_owned(), "stream".to_owned(), "time".to_owned()],
         ttl: ttl_rules("time", &options),
-        settings: vec![
-            ("non_replicated_deduplication_window".to_owned(), "10000".to_owned()),
-            ("ttl_only_drop_parts".to_owned(), "1".to_owned()),
-        ],
+        settings: insert_settings(),
         comment: owned_comment("what was received, decoded and stored, a row a minute for each listener"),
     }
 }

@@ -53,7 +53,7 @@ pub enum Action {
     ModifyComment,
     /// Changes settings of a table.
     ModifySetting,
-    /// Changes when rows move and expire, without rewriting parts.
+    /// Changes when rows move and expire, also those that are there, without rewriting them.
     ModifyTtl,
     /// Keeps rows for ever.
     RemoveTtl,
@@ -218,8 +218,9 @@ fn plan_table(table: &Table, found: &ObservedTable, plan: &mut Plan) -> Result<(
     if table.ttl.is_empty() && !found.clauses.ttl.is_empty() {
         plan.push(Action::RemoveTtl, table.name.clone(), format!("{alter} REMOVE TTL"));
     } else if table.ttl != found.clauses.ttl {
-        // Without the setting the server would rewrite every part of the table.
-        let sql = format!("{alter} MODIFY TTL {} SETTINGS materialize_ttl_after_modify = 0", table.ttl);
+        // The times of existing parts are calculated again, or these would go at their old time. The table's
+        // setting `materialize_ttl_recalculate_only`, changed above if need be, keeps that from rewriting rows.
+        let sql = format!("{alter} MODIFY TTL {} SETTINGS materialize_ttl_after_modify = 1", table.ttl);
         plan.push(Action::ModifyTtl, table.name.clone(), sql);
     }
     if table.comment != found.comment {

@@ -4,7 +4,7 @@
 
 use ipfix::{Column, ColumnKind, Convert, Element, Source, Template, Wanted};
 
-use crate::table::{DataIndex, Table, TableColumn, TableOptions, ttl_rules};
+use crate::table::{DataIndex, Table, TableColumn, TableOptions, insert_settings, ttl_rules};
 
 /// The types that a stream's columns have in ClickHouse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -252,10 +252,7 @@ impl Stream {
 
     /// The table that stores this stream.
     pub fn table(&self, options: &TableOptions) -> Table {
-        let mut settings = vec![
-            ("non_replicated_deduplication_window".to_owned(), "10000".to_owned()),
-            ("ttl_only_drop_parts".to_owned(), "1".to_owned()),
-        ];
+        let mut settings = insert_settings();
         if let Some(policy) = &options.storage_policy {
             settings.push(("storage_policy".to_owned(), policy.clone()));
         }

@@ -13,6 +13,21 @@ pub fn owned_comment(text: &str) -> String {
     format!("{OWNER_MARK}: {text}")
 }
 
+/// Settings of every table that takes inserts and forgets old rows.
+///
+/// Without a window the server remembers no token of an insert. `ttl_only_drop_parts` forgets whole parts
+/// instead of rewriting them. `materialize_ttl_recalculate_only` makes a changed TTL cheap: without a new
+/// calculation old parts would still go at their old time, also when rows shall be kept longer; with it only
+/// the times in each part are written again, not its rows.
+pub fn insert_settings() -> Vec<(String, String)> {
+    let settings = [
+        ("materialize_ttl_recalculate_only", "1"),
+        ("non_replicated_deduplication_window", "10000"),
+        ("ttl_only_drop_parts", "1"),
+    ];
+    settings.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
 /// What may differ between installations for one table.
 #[derive(Clone, Debug)]
 pub struct TableOptions {

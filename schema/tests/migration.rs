@@ -36,6 +36,17 @@ async fn apply(server: &Server, desired: &Desired) -> Vec<Action> {
     plan.steps.iter().map(|step| step.action).collect()
 }
 
+/// Asks until the answer comes; mutations run in the background.
+fn eventually(server: &Server, sql: &str, expected: &str) {
+    for _ in 0..600 {
+        if server.text(sql) == expected {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    panic!("never {expected:?}: {sql}");
+}
+
 #[tokio::test]
 async fn a_second_plan_is_empty_and_every_step_is_recorded() {
     let server = start();
@@ -122,11 +133,19 @@ async fn retention_and_tiers_change_in_place() {
     let desired = Desired::new("qoestor").with_table(fullflow().table(&tiered));
     apply(&server, &desired).await;
     assert_eq!(planned(&server, &desired).await.steps, []);
+    let insert =
+        "INSERT INTO qoestor.tiered (received_at, host) SELECT now64(6), toString(number) FROM numbers(1000)";
+    server.run(insert).await;
     let longer = TableOptions { keep_for: Some(8 * 86_400), ..tiered.clone() };
     let desired = Desired::new("qoestor").with_table(fullflow().table(&longer)).with_ledger_keep_for(None);
     assert_eq!(apply(&server, &desired).await, [Action::RemoveTtl, Action::ModifyTtl]);
     assert_eq!(planned(&server, &desired).await.steps, []);
-    assert_eq!(server.text("SELECT count() FROM system.mutations WHERE database = 'qoestor'"), "0\n");
+    // The rows that are there live as long as new ones, and were not written again for it.
+    eventually(&server, "SELECT countIf(NOT is_done) FROM system.mutations", "0\n");
+    let lives = "SELECT round((toUInt32(delete_ttl_info_max) - toUInt32(now())) / 86400), count() \
+                 FROM system.parts WHERE database = 'qoestor' AND table = 'tiered' AND active GROUP BY 1";
+    assert_eq!(server.text(lives), "8\t1\n");
+    assert_eq!(server.text("SELECT count() FROM qoestor.tiered"), "1000\n");
 }
 
 #[tokio::test]

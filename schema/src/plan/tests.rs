@@ -112,7 +112,7 @@ fn each_difference_has_its_step() {
     assert_eq!(
         step.sql,
         "ALTER TABLE db.fullflow MODIFY TTL toDateTime(received_at) + toIntervalSecond(3600) \
-         SETTINGS materialize_ttl_after_modify = 0"
+         SETTINGS materialize_ttl_after_modify = 1"
     );
     assert_eq!(step.action.risk(), Risk::Retention);
     let step = one_step(|table| {
