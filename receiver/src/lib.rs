@@ -1,1 +1,44 @@
-//! Placeholder.
+//! The receiver: IPFIX and NetFlow v9 from the network into ClickHouse tables, exactly once.
+//!
+//! One path for every record, one folder for each step:
+//!
+//! ```text
+//! listen -> journal -> decode -> insert
+//! ```
+//!
+//! - [`listen`]: sockets; message and set boundaries; templates;
+//! - [`journal`]: every message as it came, on disk; the frame format;
+//! - [`sessions`]: transport sessions and their templates, followed by listener and decoder alike;
+//! - [`decode`]: frames to columns; sequence balance; sets that wait for their template;
+//! - [`intent_log`]: what is about to be inserted and what is settled;
+//! - [`insert`]: ranges, tokens, retries, settlement;
+//! - [`ledger`], [`status`], [`metrics`], [`http`]: the three balances, for tables, people, machines;
+//! - [`stream`] and [`run`]: put together and run; [`inspect`]: journals from outside.
+//!
+//! What is promised is in `docs/guarantees.md`; the protocol's model is in `tests/protocol_model`.
+
+pub mod decode;
+pub mod http;
+pub mod insert;
+pub mod inspect;
+pub mod intent_log;
+pub mod journal;
+pub mod ledger;
+pub mod listen;
+mod log_limit;
+pub mod metrics;
+pub mod run;
+pub mod sessions;
+pub mod status;
+pub mod stream;
+
+use crds::StreamType;
+pub use run::{RunError, run};
+
+/// The declaration of a stream, if it can be received.
+pub fn declared(stream: StreamType) -> Option<&'static schema::Stream> {
+    match stream {
+        StreamType::Fullflow => Some(schema::fullflow()),
+        StreamType::Clickstream | StreamType::GtpFlow | StreamType::NatFlow | StreamType::DnsFlow => None,
+    }
+}

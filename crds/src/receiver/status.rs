@@ -37,6 +37,9 @@ pub struct DpiStatus {
 pub struct StreamStatus {
     /// Its name.
     pub name: String,
+    /// Where it listens, with the port that was given to it.
+    #[serde(default)]
+    pub address: String,
     /// Whether it listens and its journal accepts.
     pub ready: bool,
     /// The journal.
@@ -64,6 +67,9 @@ pub struct JournalStatus {
     pub newest_frame: u64,
     /// Frames that are not in the database yet.
     pub waiting_frames: u64,
+    /// Frames that could not be read back from the disk.
+    #[serde(default)]
+    pub lost_frames: u64,
     /// How long the space lasts at the present rate, in hours; absent when nothing arrives.
     pub hours_left: Option<f64>,
 }
@@ -77,6 +83,16 @@ pub struct WireStatus {
     pub journaled: u64,
     /// Messages that are not, by reason.
     pub refused: ByReason,
+    /// Datagrams that the kernel dropped before anybody could read them; they explain a part of the
+    /// missing records and are not added to them.
+    #[serde(default)]
+    pub kernel_drops: u64,
+    /// Open TCP connections.
+    #[serde(default)]
+    pub connections: u64,
+    /// Templates that were not learned, by reason.
+    #[serde(default)]
+    pub templates_refused: ByReason,
 }
 
 /// Records as the exporters count them.
@@ -90,12 +106,40 @@ pub struct SequenceStatus {
     pub options: u64,
     /// Records that never came.
     pub missing: u64,
+    /// NetFlow v9 packets that never came; its sequence numbers do not count records.
+    #[serde(default)]
+    pub missing_packets: u64,
     /// Records that came and could not be decoded, by reason.
     pub undecodable: ByReason,
-    /// Records in datagrams that came twice; not part of the balance.
+    /// Sets that could not be used, by reason. How many records they held is not known; the sequence
+    /// numbers show them as missing.
+    #[serde(default)]
+    pub undecodable_sets: ByReason,
+    /// Sets that wait for their template.
+    #[serde(default)]
+    pub waiting_sets: u64,
+    /// Datagrams that came twice; not part of the balance.
     pub duplicates: u64,
     /// How often an exporter began to count anew.
     pub restarts: u64,
+    /// The newest gaps, oldest first.
+    #[serde(default)]
+    pub gaps: Vec<GapStatus>,
+}
+
+/// Records that an exporter says it has sent and that did not come (yet).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GapStatus {
+    /// When the message behind the gap arrived, in milliseconds since 1970, UTC.
+    pub arrived_at: u64,
+    /// The exporter's address.
+    pub exporter: String,
+    /// Observation domain.
+    pub domain: u32,
+    /// First missing sequence number.
+    pub first: u32,
+    /// How many: records, or packets for NetFlow v9.
+    pub missing: u64,
 }
 
 /// Records from the decoder to the table.
@@ -115,4 +159,7 @@ pub struct DestinationStatus {
     pub skipped: u64,
     /// Records that were left out on purpose, by rule.
     pub filtered: ByReason,
+    /// How often an insert was tried again since the process began.
+    #[serde(default)]
+    pub retries: u64,
 }

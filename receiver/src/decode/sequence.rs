@@ -1,0 +1,201 @@
+//! The sequence balance: what exporters announced by their sequence numbers against what came.
+//! Survives reconnects: an exporter that goes on counting in a new session is held to its count.
+
+use std::net::IpAddr;
+
+use ipfix::message::Protocol;
+use ipfix::sequence::{Arrival, SequenceTotals, SequenceTracker};
+use serde::{Deserialize, Serialize};
+
+use super::state::DecoderState;
+use super::{Decoder, Message, Next};
+
+/// Ended sessions' counts that are remembered.
+const MAX_RETIRED: usize = 1024;
+/// Gaps that are remembered for the status.
+const MAX_GAPS: usize = 256;
+/// Observation domains of one session.
+const MAX_DOMAINS: usize = 4096;
+
+/// One observation domain of one session.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Tracked {
+    tracker: SequenceTracker,
+    counts_packets: bool,
+}
+
+/// The count of a domain whose session has ended.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Retired {
+    exporter: IpAddr,
+    domain: u32,
+    tracked: Tracked,
+}
+
+/// Records that an exporter says it has sent and that did not come (yet).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    /// When the message behind the gap arrived, microseconds since 1970.
+    pub arrival_us: u64,
+    /// The exporter.
+    pub exporter: IpAddr,
+    /// Observation domain.
+    pub domain: u32,
+    /// First missing sequence number.
+    pub first: u32,
+    /// How many: records, or packets for NetFlow v9.
+    pub missing: u64,
+}
+
+/// Totals over all exporters of a journal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SequenceFigures {
+    /// IPFIX, in records.
+    pub records: SequenceTotals,
+    /// NetFlow v9, in packets: its sequence numbers do not count records.
+    pub packets: SequenceTotals,
+}
+
+impl SequenceFigures {
+    fn add(&mut self, tracked: &Tracked) {
+        let sum = if tracked.counts_packets { &mut self.packets } else { &mut self.records };
+        let totals = tracked.tracker.totals();
+        sum.announced += totals.announced;
+        sum.missing += totals.missing;
+        sum.restarts += totals.restarts;
+        sum.duplicates += totals.duplicates;
+    }
+}
+
+impl Decoder {
+    /// Judges a message by its sequence number.
+    pub(super) fn observe(
+        &mut self,
+        next: &Next,
+        message: &Message<'_>,
+        reliable: bool,
+        crc: u32,
+    ) -> Arrival {
+        let header = &message.header;
+        let session = next.header.session;
+        let Some(exporter) = self.sessions.get(session).map(|known| known.peer.address.ip()) else {
+            return Arrival::First;
+        };
+        if !self.state.track(session, exporter, header.domain, header.protocol, header.sequence) {
+            return Arrival::First;
+        }
+        let Some(tracked) = self.state.tracked(session, header.domain) else { return Arrival::First };
+        let before = tracked.tracker.expected();
+        let arrival = tracked.tracker.observe(header.protocol, reliable, header.sequence, crc);
+        if let Arrival::Gap { missing } = arrival {
+            let first = before.unwrap_or(header.sequence);
+            let gap =
+                Gap { arrival_us: next.header.arrival_us, exporter, domain: header.domain, first, missing };
+            if crate::log_limit::allow("sequence_gap") {
+                tracing::warn!(%exporter, domain = gap.domain, first, missing, "the exporter's sequence numbers have a gap");
+            }
+            self.state.gaps.push_back(gap);
+            while self.state.gaps.len() > MAX_GAPS {
+                self.state.gaps.pop_front();
+            }
+        }
+        arrival
+    }
+}
+
+impl DecoderState {
+    /// Makes sure that a domain of a session is followed; false if it has too many.
+    fn track(
+        &mut self,
+        session: u64,
+        exporter: IpAddr,
+        domain: u32,
+        protocol: Protocol,
+        sequence: u32,
+    ) -> bool {
+        let count = self
+            .trackers
+            .get(&session)
+            .map_or(0, |domains| if domains.contains_key(&domain) { usize::MAX } else { domains.len() });
+        if count == usize::MAX {
+            return true;
+        }
+        if count >= MAX_DOMAINS {
+            self.counters.undecodable_set("too_many_domains_untracked");
+            return false;
+        }
+        let counts_packets = protocol == Protocol::NetflowV9;
+        let tracked = self
+            .adopt(exporter, domain, counts_packets, sequence)
+            .unwrap_or(Tracked { tracker: SequenceTracker::new(), counts_packets });
+        self.trackers.entry(session).or_default().insert(domain, tracked);
+        true
+    }
+
+    fn tracked(&mut self, session: u64, domain: u32) -> Option<&mut Tracked> {
+        self.trackers.get_mut(&session)?.get_mut(&domain)
+    }
+
+    /// The count of an ended session that this sequence number continues: the nearest below it.
+    fn adopt(
+        &mut self,
+        exporter: IpAddr,
+        domain: u32,
+        counts_packets: bool,
+        sequence: u32,
+    ) -> Option<Tracked> {
+        let (index, _) = self
+            .retired
+            .iter()
+            .enumerate()
+            .filter(|(_, retired)| {
+                retired.exporter == exporter
+                    && retired.domain == domain
+                    && retired.tracked.counts_packets == counts_packets
+            })
+            .filter_map(|(index, retired)| Some((index, retired.tracked.tracker.forward_distance(sequence)?)))
+            .min_by_key(|(_, distance)| *distance)?;
+        self.retired.remove(index).map(|retired| retired.tracked)
+    }
+
+    /// Tells the tracker how many records the message held.
+    pub(super) fn advance(&mut self, session: u64, domain: u32, records: u32) {
+        if let Some(tracked) = self.tracked(session, domain) {
+            tracked.tracker.advance(records);
+        }
+    }
+
+    /// Records of a set that had waited for its template have come after all.
+    pub(super) fn take_back(&mut self, session: u64, domain: u32, records: u32) {
+        if let Some(tracked) = self.tracked(session, domain)
+            && !tracked.counts_packets
+        {
+            tracked.tracker.take_back(records);
+        }
+    }
+
+    /// A session has ended: its counts wait for the exporter to come back.
+    pub(super) fn close_session(&mut self, session: u64, exporter: IpAddr, _now_us: u64) {
+        self.abandon_waiting(session);
+        for (domain, tracked) in self.trackers.remove(&session).unwrap_or_default() {
+            self.retired.push_back(Retired { exporter, domain, tracked });
+        }
+        while self.retired.len() > MAX_RETIRED {
+            if let Some(oldest) = self.retired.pop_front() {
+                self.forgotten.add(&oldest.tracked);
+            }
+        }
+    }
+
+    /// Totals over all exporters since the journal began.
+    pub fn sequence_figures(&self) -> SequenceFigures {
+        let mut figures = self.forgotten;
+        for tracked in self.trackers.values().flat_map(|domains| domains.values()) {
+            figures.add(tracked);
+        }
+        for retired in &self.retired {
+            figures.add(&retired.tracked);
+        }
+        figures
+    }
+}

@@ -1,0 +1,158 @@
+//! Content that the server refuses: the range is halved until only the guilty rows are left, and
+//! those are set aside in files that can be sent again. Everything else of the range is stored.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::ops::Range as RowRange;
+
+use serde::{Deserialize, Serialize};
+
+use super::Failure;
+use super::pipeline::Pipeline;
+use super::send::{Purpose, Sent, Workshop};
+use crate::decode::Decoder;
+use crate::intent_log::{Done, Intent};
+use crate::journal::JournalReader;
+use crate::journal::frame::{Header, Kind};
+
+/// Pieces set aside one row at a time; beyond, guilty halves are set aside whole.
+const MAX_SINGLE_ROWS: u64 = 256;
+
+/// What a set-aside file says about the rows that follow it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetAside {
+    /// Where they were to go.
+    pub table: String,
+    /// The statement that inserts them.
+    pub sql: String,
+    /// The token under which they were refused; a retry uses it again.
+    pub token: String,
+    /// How many.
+    pub rows: u64,
+    /// What the server said.
+    pub error: String,
+}
+
+impl Pipeline {
+    /// Stores what can be stored of a range whose content was refused.
+    pub(super) async fn halve(
+        &self,
+        intent: &Intent,
+        before: &(JournalReader, Decoder),
+        workshop: &mut Workshop,
+    ) -> Result<Done, Failure> {
+        let mut done = Done { range: intent.range, stored: 0, set_aside: 0 };
+        let rows = self.piece(intent, before, workshop, &Purpose::Discard).await?.0;
+        let mut open: Vec<RowRange<u64>> = vec![0..rows];
+        let mut singles = 0;
+        while let Some(piece) = open.pop() {
+            let length = piece.end - piece.start;
+            let token = format!("{}/rows {}-{}", self.token(intent), piece.start, piece.end);
+            let purpose = Purpose::InsertRows(&token, piece.clone());
+            let error = match self.piece(intent, before, workshop, &purpose).await?.1 {
+                Ok(()) => {
+                    done.stored += length;
+                    continue;
+                }
+                Err(Failure::Content(error)) => error,
+                Err(wait) => return Err(wait),
+            };
+            if length > 1 && singles < MAX_SINGLE_ROWS {
+                let middle = piece.start + length / 2;
+                // The first half is tried first: pieces go in order of their rows.
+                open.push(middle..piece.end);
+                open.push(piece.start..middle);
+                continue;
+            }
+            singles += 1;
+            self.set_aside(intent, before, workshop, piece, token, error).await?;
+            done.set_aside += length;
+        }
+        Ok(done)
+    }
+
+    /// Decodes the range again from its first frame and does with it what is asked; returns how many
+    /// rows the whole of it has, and whether the server has taken what was sent.
+    pub(super) async fn piece(
+        &self,
+        intent: &Intent,
+        before: &(JournalReader, Decoder),
+        workshop: &mut Workshop,
+        purpose: &Purpose<'_>,
+    ) -> io::Result<(u64, Result<(), Failure>)> {
+        let (mut reader, mut decoder) = (before.0.scout(), before.1.clone());
+        let (decoded, sent) = workshop
+            .send(&self.target, &self.journal, &mut reader, &mut decoder, intent.range, purpose)
+            .await?;
+        let acknowledged = match sent {
+            Sent::Nothing => Ok(()),
+            Sent::Open(insert) => insert.end().await,
+            Sent::Failed(failure) => Err(failure),
+        };
+        Ok((decoded.rows, acknowledged))
+    }
+
+    async fn set_aside(
+        &self,
+        intent: &Intent,
+        before: &(JournalReader, Decoder),
+        workshop: &mut Workshop,
+        rows: RowRange<u64>,
+        token: String,
+        error: String,
+    ) -> io::Result<()> {
+        let (mut reader, mut decoder) = (before.0.scout(), before.1.clone());
+        let purpose = Purpose::Encode(rows.clone());
+        let (decoded, _) = workshop
+            .send(&self.target, &self.journal, &mut reader, &mut decoder, intent.range, &purpose)
+            .await?;
+        let note = SetAside {
+            table: intent.table.clone(),
+            sql: self.options.stream.insert_sql(&self.target.database, &intent.table),
+            token,
+            rows: rows.end - rows.start,
+            error,
+        };
+        tracing::error!(stream = %self.options.label, rows = note.rows, error = note.error, "rows are set aside: see `qoe journal ls`, repair the cause, then `qoe journal retry`");
+        let directory = self.journal.dir().join("set-aside");
+        fs::create_dir_all(&directory)?;
+        // The name says what it is, so a range that is halved again after a crash writes it again.
+        let name = format!("{:020}-{}-{}", intent.range.first, rows.start, rows.end);
+        write_set_aside(&directory.join(name), self.journal.id(), &note, &decoded.encoded)
+    }
+}
+
+fn write_set_aside(path: &std::path::Path, journal: u32, note: &SetAside, blocks: &[u8]) -> io::Result<()> {
+    let json = serde_json::to_vec(note)?;
+    let length = u32::try_from(json.len()).unwrap_or(0).to_le_bytes();
+    let payload: [&[u8]; 3] = [&length, &json, blocks];
+    let mut header = Header {
+        crc: 0,
+        length: 0,
+        kind: Kind::SetAside,
+        journal,
+        number: 0,
+        arrival_us: 0,
+        session: 0,
+        messages: 0,
+    };
+    let sealed = header.seal(&payload);
+    let fresh = path.with_extension("new");
+    let mut file = File::create(&fresh)?;
+    file.write_all(&sealed)?;
+    for part in payload {
+        file.write_all(part)?;
+    }
+    file.sync_all()?;
+    fs::rename(&fresh, path)
+}
+
+/// Reads a set-aside file: what it says and the blocks.
+pub fn read_set_aside(bytes: &[u8]) -> Option<(SetAside, &[u8])> {
+    let header = Header::parse(bytes).ok().filter(|header| header.kind == Kind::SetAside)?;
+    let payload = bytes.get(crate::journal::frame::HEADER_LEN..)?.get(..header.length as usize)?;
+    header.check(payload).ok()?;
+    let (length, rest) = payload.split_first_chunk::<4>()?;
+    let (json, blocks) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+    Some((serde_json::from_slice(json).ok()?, blocks))
+}

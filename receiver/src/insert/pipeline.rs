@@ -1,0 +1,347 @@
+//! The workers of one stream. See the module above for the order in which things happen.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use schema::Stream;
+
+use super::Failure;
+use super::book::{After, Book};
+use super::range::{Cut, Cutter};
+use super::send::{Purpose, Sent, Workshop};
+use super::target::Target;
+use crate::decode::{Decoder, DecoderState};
+use crate::intent_log::{Done, Intent};
+use crate::journal::{Journal, JournalReader, lock};
+
+/// How often a worker without work looks for some.
+const IDLE: Duration = Duration::from_millis(20);
+/// Pauses between attempts grow from the first to the last.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LAST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Fixed facts of one stream's pipeline.
+pub struct PipelineOptions {
+    /// The stream.
+    pub stream: &'static Stream,
+    /// The table that its rows go to.
+    pub table: String,
+    /// Column `dpi_id`.
+    pub dpi: u16,
+    /// How long frames wait for others.
+    pub max_delay: Duration,
+    /// For the log: `dpi 0 fullflow`.
+    pub label: String,
+}
+
+/// The place in the journal, handed from worker to worker.
+pub(super) struct Baton {
+    pub(super) reader: JournalReader,
+    pub(super) decoder: Decoder,
+    pub(super) cutter: Cutter,
+    /// Ranges that an earlier life has noted, in order.
+    pub(super) noted: VecDeque<(Intent, Option<Done>)>,
+    /// Newest frame of earlier lives, while it is not known which of them are stored already.
+    pub(super) to_resume: Option<u64>,
+    /// Arrivals of frames whose rows an unknown earlier life has stored.
+    pub(super) already_stored: BTreeSet<u64>,
+}
+
+/// One stream on its way from the journal to its table.
+pub struct Pipeline {
+    pub(super) options: PipelineOptions,
+    pub(super) journal: Arc<Journal>,
+    pub(super) target: Target,
+    pub(super) book: Mutex<Book>,
+    pub(super) baton: Mutex<Baton>,
+    /// Our version and that of the stream's declaration.
+    pub(super) version: String,
+    /// The server's version, once it has said it.
+    pub(super) server_version: Mutex<String>,
+    /// Ranges that were refused and are tried again: no new range begins meanwhile.
+    pub(super) struggling: AtomicUsize,
+    live: Mutex<Arc<DecoderState>>,
+    consumed_bytes: AtomicU64,
+    last_error: Mutex<Option<String>>,
+    retries: AtomicU64,
+    /// Frames need not ripen any more: everything is to be sent now.
+    hurry: AtomicBool,
+    /// Workers end, also in the middle of retries.
+    give_up: AtomicBool,
+}
+
+impl Pipeline {
+    /// A pipeline that stands where `reader` and `decoder` do.
+    pub fn new(
+        options: PipelineOptions,
+        journal: Arc<Journal>,
+        target: Target,
+        book: Book,
+        (reader, decoder): (JournalReader, Decoder),
+        noted: VecDeque<(Intent, Option<Done>)>,
+        newest_frame: u64,
+    ) -> Pipeline {
+        let cutter = Cutter::new(options.max_delay);
+        let version = format!("{}+{}", env!("CARGO_PKG_VERSION"), options.stream.name);
+        let live = Mutex::new(Arc::new(decoder.state.clone()));
+        let to_resume = Some(newest_frame);
+        let baton = Baton { reader, decoder, cutter, noted, to_resume, already_stored: BTreeSet::new() };
+        Pipeline {
+            options,
+            journal,
+            target,
+            book: Mutex::new(book),
+            baton: Mutex::new(baton),
+            version,
+            server_version: Mutex::new(String::new()),
+            struggling: AtomicUsize::new(0),
+            live,
+            consumed_bytes: AtomicU64::new(0),
+            last_error: Mutex::new(None),
+            retries: AtomicU64::new(0),
+            hurry: AtomicBool::new(false),
+            give_up: AtomicBool::new(false),
+        }
+    }
+
+    /// Works until [`Pipeline::give_up`]. For a thread of its own; several may work at once.
+    pub fn work(&self, runtime: &tokio::runtime::Runtime) {
+        let mut workshop = Workshop::new(self.options.stream, &self.target.database, &self.options.table);
+        while !self.given_up() {
+            if let Err(error) = runtime.block_on(self.turn(&mut workshop)) {
+                self.report(&Failure::Wait(format!("the journal or the intent log: {error}")));
+                std::thread::sleep(LAST_PAUSE);
+            }
+        }
+    }
+
+    /// One range, or a short wait for one.
+    async fn turn(&self, workshop: &mut Workshop) -> io::Result<()> {
+        let (intent, before, sent, rows) = {
+            let mut baton = lock(&self.baton);
+            if baton.to_resume.is_some() {
+                self.settle_earlier_life(&mut baton, workshop).await?;
+                return Ok(());
+            }
+            let Some(cut) = self.next_cut(&baton)? else {
+                drop(baton);
+                tokio::time::sleep(IDLE).await;
+                return Ok(());
+            };
+            let intent = self.intent(&cut, baton.already_stored.contains(&cut.arrival_first_us));
+            lock(&self.book).intent(intent.clone())?;
+            let before = (baton.reader.scout(), baton.decoder.clone());
+            let token = self.token(&intent);
+            let purpose = if intent.already_stored { Purpose::Discard } else { Purpose::Insert(&token) };
+            let baton = &mut *baton;
+            let (reader, decoder) = (&mut baton.reader, &mut baton.decoder);
+            let sending = workshop.send(&self.target, &self.journal, reader, decoder, intent.range, &purpose);
+            let (decoded, sent) = match sending.await {
+                Ok(sending) => sending,
+                Err(error) => {
+                    // The journal could not be read. The noted range is begun again from its first frame.
+                    (baton.reader, baton.decoder) = before;
+                    baton.noted.push_back((intent, None));
+                    baton.to_resume = Some(0);
+                    return Err(error);
+                }
+            };
+            baton.cutter.learn(cut.bytes, decoded.rows);
+            self.consumed_bytes.fetch_add(cut.bytes, Ordering::Relaxed);
+            self.passed(&intent, reader, decoder);
+            (intent, before, sent, decoded.rows)
+        };
+        let acknowledged = match sent {
+            Sent::Nothing => Ok(()),
+            Sent::Open(insert) => insert.end().await,
+            Sent::Failed(failure) => Err(failure),
+        };
+        match acknowledged {
+            Ok(()) => self.note_done(Done { range: intent.range, stored: rows, set_aside: 0 }),
+            Err(failure) => {
+                self.struggling.fetch_add(1, Ordering::Relaxed);
+                self.retry(intent, before, failure, workshop).await;
+                self.struggling.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+        Ok(())
+    }
+
+    /// A range is settled, whether that can be noted or not: if not, a later life settles it again,
+    /// which changes nothing.
+    pub(super) fn note_done(&self, done: Done) {
+        if let Err(error) = lock(&self.book).done(done) {
+            self.report(&error.into());
+        }
+    }
+
+    fn next_cut(&self, baton: &Baton) -> io::Result<Option<Cut>> {
+        if self.struggling.load(Ordering::Relaxed) > 0 {
+            return Ok(None);
+        }
+        let mut scout = baton.reader.scout();
+        let Some(first) = scout.peek(&mut Vec::new())? else { return Ok(None) };
+        let published = self.journal.published();
+        let there = published.bytes.saturating_sub(self.consumed_bytes.load(Ordering::Relaxed));
+        let ripe = baton.cutter.ripe(first.header.arrival_us, now_us(), there);
+        if !ripe && !self.hurry.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        baton.cutter.cut(&baton.reader, |arrival_us| baton.already_stored.contains(&arrival_us))
+    }
+
+    fn intent(&self, cut: &Cut, already_stored: bool) -> Intent {
+        Intent {
+            range: cut.range,
+            arrival_first_us: cut.arrival_first_us,
+            arrival_last_us: cut.arrival_last_us,
+            crc: cut.crc,
+            table: self.options.table.clone(),
+            shard: 0,
+            version: self.version.clone(),
+            server_version: lock(&self.server_version).clone(),
+            written_us: now_us(),
+            already_stored,
+            halving: false,
+        }
+    }
+
+    /// What makes this insert known to the server: which journal, where to, which frames, and what
+    /// they hold. A journal restored from a copy has the same numbers but not the same content.
+    pub(super) fn token(&self, intent: &Intent) -> String {
+        format!(
+            "{}/{}/{}/{}-{}/{:08x}",
+            self.journal.identity(),
+            intent.table,
+            intent.shard,
+            intent.range.first,
+            intent.range.last,
+            intent.crc
+        )
+    }
+
+    /// Tells book and status where the decoder is after a range.
+    pub(super) fn passed(&self, intent: &Intent, reader: &JournalReader, decoder: &Decoder) {
+        let state = Arc::new(decoder.state.clone());
+        *lock(&self.live) = state.clone();
+        let after = After { state, position: reader.position(), arrival_us: intent.arrival_last_us };
+        lock(&self.book).decoded(intent.range.first, after);
+    }
+
+    /// Tries a noted range again until it is settled or the process stops. `before` is the place and
+    /// the decoder before it.
+    pub(super) async fn retry(
+        &self,
+        mut intent: Intent,
+        before: (JournalReader, Decoder),
+        mut failure: Failure,
+        workshop: &mut Workshop,
+    ) {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            self.report(&failure);
+            let content = matches!(failure, Failure::Content(_));
+            if content && !intent.halving && self.note_halving(&mut intent) {
+                pause = FIRST_PAUSE;
+            } else {
+                self.pause(pause).await;
+                pause = (pause * 2).min(LAST_PAUSE);
+            }
+            if self.given_up() {
+                return;
+            }
+            self.retries.fetch_add(1, Ordering::Relaxed);
+            match self.settle(&intent, &before, workshop).await {
+                Ok(done) => return self.note_done(done),
+                Err(again) => failure = again,
+            }
+        }
+    }
+
+    fn note_halving(&self, intent: &mut Intent) -> bool {
+        match lock(&self.book).halving(intent.range.first) {
+            Ok(()) => {
+                intent.halving = true;
+                true
+            }
+            Err(error) => {
+                self.report(&error.into());
+                false
+            }
+        }
+    }
+
+    pub(super) async fn pause(&self, pause: Duration) {
+        let until = Instant::now() + pause;
+        while Instant::now() < until && !self.given_up() {
+            tokio::time::sleep(IDLE.min(pause)).await;
+        }
+    }
+
+    pub(super) fn report(&self, failure: &Failure) {
+        *lock(&self.last_error) = Some(failure.to_string());
+        if crate::log_limit::allow("insert") {
+            let content = matches!(failure, Failure::Content(_));
+            tracing::warn!(stream = %self.options.label, error = %failure, content, "an insert did not succeed; it is tried again with the same token");
+        }
+    }
+
+    pub(super) fn given_up(&self) -> bool {
+        self.give_up.load(Ordering::Relaxed)
+    }
+
+    /// From now on nothing waits to become a larger insert.
+    pub fn hurry(&self) {
+        self.hurry.store(true, Ordering::Relaxed);
+    }
+
+    /// Ends the workers. What is not stored is in the journal.
+    pub fn stop(&self) {
+        self.give_up.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether every frame is settled.
+    pub fn is_drained(&self) -> bool {
+        let newest = self.journal.published().number;
+        lock(&self.book).committed().low_water >= newest
+    }
+
+    /// The decoder's memory after the newest decoded range.
+    pub fn live_state(&self) -> Arc<DecoderState> {
+        lock(&self.live).clone()
+    }
+
+    /// The book.
+    pub fn book(&self) -> &Mutex<Book> {
+        &self.book
+    }
+
+    /// The server.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// The table.
+    pub fn table(&self) -> &str {
+        &self.options.table
+    }
+
+    /// How often a range was tried again since the process began.
+    pub fn retries(&self) -> u64 {
+        self.retries.load(Ordering::Relaxed)
+    }
+
+    /// The last thing that went wrong.
+    pub fn last_error(&self) -> Option<String> {
+        lock(&self.last_error).clone()
+    }
+}
+
+/// Microseconds since 1970, UTC.
+pub fn now_us() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_micros()).unwrap_or(u64::MAX)
+}

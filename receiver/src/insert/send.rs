@@ -1,0 +1,157 @@
+//! Decodes a range and streams it as one insert. Which frames, which rows, which token and how many
+//! blocks are all decided before and by the frames alone, so that doing it again is the same insert.
+
+use std::collections::BTreeSet;
+use std::ops::Range as RowRange;
+
+use bytes::Bytes;
+use ipfix::Column;
+use schema::Stream;
+use schema::native::Encoder;
+
+use super::failure::Failure;
+use super::target::{Insert, Target};
+use super::{ROWS_PER_BLOCK, Range};
+use crate::decode::Decoder;
+use crate::journal::{Journal, JournalReader};
+
+/// A thread's buffers, reused from range to range.
+pub struct Workshop {
+    columns: Vec<Column>,
+    encoder: Encoder,
+    sql: String,
+    last_block_bytes: usize,
+}
+
+/// What is done with the rows of a range.
+pub enum Purpose<'a> {
+    /// They are inserted under this token.
+    Insert(&'a str),
+    /// Only these of them are, by their position in the range.
+    InsertRows(&'a str, RowRange<u64>),
+    /// They are encoded only, and returned: to be set aside.
+    Encode(RowRange<u64>),
+    /// Nothing: only the decoder's state is of interest.
+    Discard,
+}
+
+/// What a range came to.
+#[derive(Default)]
+pub struct Decoded {
+    /// Rows of all its frames.
+    pub rows: u64,
+    /// `Native` blocks made of them.
+    pub blocks: u64,
+    /// Blocks made for [`Purpose::Encode`].
+    pub encoded: Vec<u8>,
+}
+
+/// An insert whose body is sent or has failed.
+pub enum Sent {
+    /// There was nothing to send.
+    Nothing,
+    /// To be acknowledged.
+    Open(Box<Insert>),
+    /// It broke off.
+    Failed(Failure),
+}
+
+impl Workshop {
+    /// Buffers for a stream whose rows go to a table.
+    pub fn new(stream: &Stream, database: &str, table: &str) -> Workshop {
+        Workshop {
+            columns: stream.new_columns(),
+            encoder: Encoder::new(stream),
+            sql: stream.insert_sql(database, table),
+            last_block_bytes: 0,
+        }
+    }
+
+    /// Decodes the frames of `range` from where `reader` and `decoder` stand, which is its first
+    /// frame. Whatever the server does, the range is decoded to its end: who comes next needs the
+    /// decoder there.
+    pub async fn send(
+        &mut self,
+        target: &Target,
+        journal: &Journal,
+        reader: &mut JournalReader,
+        decoder: &mut Decoder,
+        range: Range,
+        purpose: &Purpose<'_>,
+    ) -> std::io::Result<(Decoded, Sent)> {
+        let mut decoded = Decoded::default();
+        let mut sent = Sent::Nothing;
+        let mut holes = Vec::new();
+        // An earlier range may have ended in an error.
+        self.columns.iter_mut().for_each(Column::clear);
+        loop {
+            let next = if reader.number() <= range.last { reader.peek(&mut holes)? } else { None };
+            let next = match next {
+                Some(next) if next.header.number <= range.last => reader.read(&mut holes)?,
+                _ => None,
+            };
+            if let Some(next) = &next {
+                decoder.frame(next, reader, journal, &mut self.columns);
+            }
+            let gathered = self.columns.first().map_or(0, Column::len);
+            if gathered >= ROWS_PER_BLOCK || (next.is_none() && gathered > 0) {
+                self.block(target, purpose, &mut decoded, &mut sent).await?;
+            }
+            if next.is_none() {
+                break;
+            }
+        }
+        let unique: BTreeSet<(u64, u64)> = holes.iter().map(|hole| (hole.first, hole.last)).collect();
+        decoder.state.counters.lost_frames +=
+            unique.iter().map(|(first, last)| last + 1 - first).sum::<u64>();
+        Ok((decoded, sent))
+    }
+
+    async fn block(
+        &mut self,
+        target: &Target,
+        purpose: &Purpose<'_>,
+        decoded: &mut Decoded,
+        sent: &mut Sent,
+    ) -> std::io::Result<()> {
+        let gathered = self.columns.first().map_or(0, Column::len) as u64;
+        let here = decoded.rows..decoded.rows + gathered;
+        decoded.rows = here.end;
+        decoded.blocks += 1;
+        let wanted = match purpose {
+            Purpose::Insert(_) => 0..gathered,
+            Purpose::InsertRows(_, rows) | Purpose::Encode(rows) => {
+                let first = rows.start.clamp(here.start, here.end) - here.start;
+                first..(rows.end.clamp(here.start, here.end) - here.start).max(first)
+            }
+            Purpose::Discard => 0..0,
+        };
+        let failed = matches!(sent, Sent::Failed(_));
+        if !wanted.is_empty() && !failed {
+            let mut bytes = Vec::with_capacity(self.last_block_bytes + self.last_block_bytes / 8);
+            self.encoder
+                .encode_rows(&self.columns, wanted.start as usize..wanted.end as usize, &mut bytes)
+                .map_err(std::io::Error::other)?;
+            self.last_block_bytes = bytes.len();
+            match purpose {
+                Purpose::Insert(token) | Purpose::InsertRows(token, _) => {
+                    transmit(target, &self.sql, token, bytes, sent).await;
+                }
+                Purpose::Encode(_) | Purpose::Discard => decoded.encoded.append(&mut bytes),
+            }
+        }
+        self.columns.iter_mut().for_each(Column::clear);
+        Ok(())
+    }
+}
+
+async fn transmit(target: &Target, sql: &str, token: &str, block: Vec<u8>, sent: &mut Sent) {
+    if matches!(sent, Sent::Nothing) {
+        *sent = Sent::Open(Box::new(target.begin(sql, token)));
+    }
+    if let Sent::Open(insert) = sent
+        && let Err(failure) = insert.send(Bytes::from(block)).await
+    {
+        *sent = Sent::Failed(failure);
+    }
+}

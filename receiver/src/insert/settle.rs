@@ -1,0 +1,143 @@
+//! Settles ranges that were noted and are not known to be stored: after a start, and when an answer
+//! was lost.
+
+use std::io;
+
+use super::Failure;
+use super::book::After;
+use super::pipeline::{Baton, Pipeline, now_us};
+use super::send::{Purpose, Workshop};
+use crate::decode::Decoder;
+use crate::intent_log::{Done, Intent};
+use crate::journal::{JournalReader, lock};
+
+/// The server remembers tokens only so long; an older intent is settled by counting first.
+const TRUST_TOKEN_US: u64 = 10 * 60 * 1_000_000;
+
+impl Pipeline {
+    /// Settles one range: by its token while the server surely remembers it, else by counting, and
+    /// then by its token all the same, because the first attempt may still be running.
+    pub(super) async fn settle(
+        &self,
+        intent: &Intent,
+        before: &(JournalReader, Decoder),
+        workshop: &mut Workshop,
+    ) -> Result<Done, Failure> {
+        let server_version = self.target.version().await?;
+        *lock(&self.server_version) = server_version.clone();
+        if intent.halving {
+            return self.halve(intent, before, workshop).await;
+        }
+        let old = now_us().saturating_sub(intent.written_us) > TRUST_TOKEN_US
+            || intent.version != self.version
+            || intent.server_version != server_version;
+        if old {
+            let stored = self.stored_rows(intent).await?;
+            if stored > 0 {
+                return Ok(Done { range: intent.range, stored, set_aside: 0 });
+            }
+        }
+        let token = self.token(intent);
+        let (rows, acknowledged) = self.piece(intent, before, workshop, &Purpose::Insert(&token)).await?;
+        acknowledged.map(|()| Done { range: intent.range, stored: rows, set_aside: 0 })
+    }
+
+    async fn stored_rows(&self, intent: &Intent) -> Result<u64, Failure> {
+        let (dpi, journal) = (self.options.dpi, self.journal.id());
+        self.target.count(&intent.table, dpi, journal, intent.arrival_first_us, intent.arrival_last_us).await
+    }
+
+    /// Brings everything into the present that earlier lives have left: ranges that are done are
+    /// decoded for the decoder's state only, ranges that are noted are settled in order, and of the
+    /// frames behind them it is asked which are stored already. Only then may new ranges begin.
+    pub(super) async fn settle_earlier_life(
+        &self,
+        baton: &mut Baton,
+        workshop: &mut Workshop,
+    ) -> io::Result<()> {
+        if lock(&self.server_version).is_empty() {
+            match self.target.version().await {
+                Ok(version) => *lock(&self.server_version) = version,
+                Err(failure) => {
+                    self.report(&failure);
+                    self.pause(std::time::Duration::from_millis(500)).await;
+                    return Ok(());
+                }
+            }
+        }
+        while let Some((intent, done)) = baton.noted.front().cloned() {
+            if self.given_up() {
+                return Ok(());
+            }
+            let before = (baton.reader.scout(), baton.decoder.clone());
+            let (reader, decoder) = (&mut baton.reader, &mut baton.decoder);
+            let (decoded, _) = workshop
+                .send(&self.target, &self.journal, reader, decoder, intent.range, &Purpose::Discard)
+                .await?;
+            lock(&self.book).resume(intent.clone());
+            self.passed(&intent, reader, decoder);
+            baton.noted.pop_front();
+            match done {
+                Some(done) => lock(&self.book).settled(done),
+                None if intent.already_stored || decoded.rows == 0 => {
+                    let stored = if intent.already_stored { decoded.rows } else { 0 };
+                    self.note_done(Done { range: intent.range, stored, set_aside: 0 });
+                }
+                None => {
+                    tracing::info!(stream = %self.options.label, first = intent.range.first, last = intent.range.last, "settling a range of an earlier life");
+                    match self.settle(&intent, &before, workshop).await {
+                        Ok(done) => self.note_done(done),
+                        Err(failure) => self.retry(intent, before, failure, workshop).await,
+                    }
+                }
+            }
+        }
+        self.find_stored_frames(baton).await
+    }
+
+    /// Frames that no intent speaks of may be stored all the same: the journal may be a restored
+    /// copy, or a power cut may have taken the intents. Their arrival times tell.
+    async fn find_stored_frames(&self, baton: &mut Baton) -> io::Result<()> {
+        let Some(newest) = baton.to_resume else { return Ok(()) };
+        let mut scout = baton.reader.scout();
+        let mut interval: Option<(u64, u64)> = None;
+        while let Some(next) = scout.peek(&mut Vec::new())? {
+            if next.header.number > newest {
+                break;
+            }
+            let arrival = next.header.arrival_us;
+            interval = Some(interval.map_or((arrival, arrival), |(first, _)| (first, arrival)));
+            scout.skip(&next);
+        }
+        if let Some((first, last)) = interval {
+            let (dpi, journal) = (self.options.dpi, self.journal.id());
+            match self.target.stored_arrivals(&self.options.table, dpi, journal, first, last).await {
+                Ok(arrivals) => {
+                    baton.already_stored =
+                        arrivals.into_iter().filter_map(|at| u64::try_from(at).ok()).collect();
+                    if !baton.already_stored.is_empty() {
+                        tracing::warn!(stream = %self.options.label, frames = baton.already_stored.len(), "frames of this journal are stored already although it does not know: it was restored from a copy, or lost its newest notes; they are not sent again");
+                    }
+                }
+                Err(failure) => {
+                    self.report(&failure);
+                    self.pause(std::time::Duration::from_millis(500)).await;
+                    return Ok(());
+                }
+            }
+        }
+        baton.to_resume = None;
+        Ok(())
+    }
+}
+
+impl After {
+    /// The beginning of a journal, or where a checkpoint stands.
+    pub fn at(
+        state: crate::decode::DecoderState,
+        position: crate::journal::Position,
+        arrival_us: u64,
+    ) -> After {
+        After { state: std::sync::Arc::new(state), position, arrival_us }
+    }
+}

@@ -1,0 +1,150 @@
+//! The ledger: the three balances of a stream as cumulative figures, and once a minute what was added
+//! to them as a row of `qoestor.ledger`, inserted exactly once like everything else.
+
+use std::io;
+
+use schema::LedgerRow;
+
+use crate::decode::{DecoderState, SequenceFigures};
+use crate::insert::{Committed, Failure, Pipeline, now_us};
+use crate::intent_log::{LedgerMark, PendingLedgerRow, Wire};
+use crate::journal::lock;
+
+/// All figures of a stream since its journal began: the wire as of now, everything else up to the
+/// low-water mark, so that the row can be made again after a crash.
+pub fn cumulative(committed: &Committed, wire: &Wire, live: &DecoderState) -> LedgerRow {
+    let state = &committed.after.state;
+    let counters = &state.counters;
+    let SequenceFigures { records, packets } = state.sequence_figures();
+    let waiting = live.counters.decoded.saturating_sub(counters.decoded);
+    LedgerRow {
+        arrival_to: signed(committed.after.arrival_us),
+        messages_arrived: wire.arrived,
+        messages_journaled: wire.journaled,
+        messages_refused: wire.refused.values().sum(),
+        refused: wire.refused.clone(),
+        records_announced: records.announced,
+        records_decoded: counters.decoded,
+        records_options: counters.options,
+        records_missing: signed(records.missing),
+        records_undecodable: counters.undecodable_total(),
+        undecodable: counters.undecodable_records.clone(),
+        duplicates: records.duplicates + packets.duplicates,
+        restarts: records.restarts + packets.restarts,
+        records_stored: committed.totals.stored,
+        records_set_aside: committed.totals.set_aside,
+        records_waiting: signed(waiting),
+        ..LedgerRow::default()
+    }
+}
+
+/// What was added from `before` to `now`.
+fn difference(now: &LedgerRow, before: &LedgerRow) -> LedgerRow {
+    let by_reason = |now: &std::collections::BTreeMap<String, u64>,
+                     before: &std::collections::BTreeMap<String, u64>| {
+        now.iter()
+            .map(|(reason, count)| {
+                (reason.clone(), count - before.get(reason).copied().unwrap_or(0).min(*count))
+            })
+            .filter(|(_, added)| *added > 0)
+            .collect()
+    };
+    LedgerRow {
+        time: 0,
+        arrival_from: before.arrival_to,
+        arrival_to: now.arrival_to,
+        dpi_id: 0,
+        stream: String::new(),
+        journal_id: 0,
+        messages_arrived: now.messages_arrived.saturating_sub(before.messages_arrived),
+        messages_journaled: now.messages_journaled.saturating_sub(before.messages_journaled),
+        messages_refused: now.messages_refused.saturating_sub(before.messages_refused),
+        refused: by_reason(&now.refused, &before.refused),
+        records_announced: now.records_announced.saturating_sub(before.records_announced),
+        records_decoded: now.records_decoded.saturating_sub(before.records_decoded),
+        records_options: now.records_options.saturating_sub(before.records_options),
+        records_missing: now.records_missing - before.records_missing,
+        records_undecodable: now.records_undecodable.saturating_sub(before.records_undecodable),
+        undecodable: by_reason(&now.undecodable, &before.undecodable),
+        duplicates: now.duplicates.saturating_sub(before.duplicates),
+        restarts: now.restarts.saturating_sub(before.restarts),
+        records_stored: now.records_stored.saturating_sub(before.records_stored),
+        records_waiting: now.records_waiting - before.records_waiting,
+        records_set_aside: now.records_set_aside.saturating_sub(before.records_set_aside),
+        records_filtered: now.records_filtered.saturating_sub(before.records_filtered),
+        records_skipped: now.records_skipped.saturating_sub(before.records_skipped),
+    }
+}
+
+/// Writes the next row for a stream, or the one whose answer was lost.
+pub async fn write_row(
+    pipeline: &Pipeline,
+    wire: &Wire,
+    dpi: u16,
+    stream: &str,
+    journal: uuid::Uuid,
+) -> Result<(), Failure> {
+    let pending = lock(pipeline.book()).pending_ledger_row().cloned();
+    let pending = match pending {
+        Some(pending) => pending,
+        None => note_row(pipeline, wire, dpi, stream, journal)?,
+    };
+    let token = format!("{journal}/{}/{}", schema::LEDGER, pending.mark.row);
+    pipeline.target().insert_ledger_row(&pending.row, &token).await?;
+    lock(pipeline.book()).ledger_row_stored();
+    Ok(())
+}
+
+fn note_row(
+    pipeline: &Pipeline,
+    wire: &Wire,
+    dpi: u16,
+    stream: &str,
+    journal: uuid::Uuid,
+) -> io::Result<PendingLedgerRow> {
+    let live = pipeline.live_state();
+    let mut book = lock(pipeline.book());
+    let cumulative = cumulative(book.committed(), wire, &live);
+    let row = LedgerRow {
+        time: u32::try_from(now_us() / 1_000_000).unwrap_or(u32::MAX),
+        dpi_id: dpi,
+        stream: stream.to_string(),
+        journal_id: journal.as_fields().0,
+        ..difference(&cumulative, &book.ledger_mark().cumulative)
+    };
+    let pending = PendingLedgerRow { mark: LedgerMark { row: book.ledger_mark().row + 1, cumulative }, row };
+    book.ledger_row(pending.clone())?;
+    Ok(pending)
+}
+
+fn signed(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_holds_what_was_added() {
+        let before = LedgerRow {
+            arrival_to: 5,
+            messages_arrived: 10,
+            records_missing: 7,
+            refused: [("bad_version".to_string(), 1)].into(),
+            ..LedgerRow::default()
+        };
+        let now = LedgerRow {
+            arrival_to: 9,
+            messages_arrived: 14,
+            records_missing: 4,
+            refused: [("bad_version".to_string(), 1), ("cut_off".to_string(), 2)].into(),
+            ..LedgerRow::default()
+        };
+        let row = difference(&now, &before);
+        assert_eq!((row.arrival_from, row.arrival_to), (5, 9));
+        assert_eq!(row.messages_arrived, 4);
+        assert_eq!(row.records_missing, -3);
+        assert_eq!(row.refused, [("cut_off".to_string(), 2)].into());
+    }
+}

@@ -1,0 +1,340 @@
+//! TCP: one thread serves all connections of a stream. A connection is read only when the journal
+//! has room, so a full journal holds the exporter back instead of losing anything.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io::{self, Read};
+use std::net::{Shutdown, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use crds::Transport;
+use ipfix::message::{HeaderError, Protocol, parse_header};
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Token};
+use socket2::{Domain, SockRef, Socket, Type};
+
+use super::{
+    ListenerOptions, NAP, READ_ON_AT_STOP, Refusal, SILENCE_AT_STOP, STOP_CHECK, WireCounters, stopping,
+};
+use crate::journal::{JournalWriter, Kind};
+use crate::sessions::{Messages, Peer};
+
+const MAX_CONNECTIONS: usize = 1024;
+/// Bytes read at a time; the largest frame is this much and one unfinished message.
+const READ_BYTES: usize = 256 << 10;
+const MAX_MESSAGE: usize = 65_535;
+/// What one read may take in the journal at most: its messages, a session opened, padding.
+const ROOM_FOR_READ: usize = READ_BYTES + MAX_MESSAGE + 4 * crate::journal::frame::ALIGNMENT;
+const RECEIVE_BUFFER: usize = 4 << 20;
+const LISTENER: Token = Token(0);
+
+/// A bound TCP socket.
+pub struct TcpListening {
+    socket: TcpListener,
+    address: SocketAddr,
+    options: ListenerOptions,
+}
+
+struct Connection {
+    stream: TcpStream,
+    peer: SocketAddr,
+    /// Set by the first whole message: a port scan opens no session.
+    session: Option<u64>,
+    /// The beginning of a message whose rest has not come yet.
+    unfinished: Vec<u8>,
+    last_read: Instant,
+}
+
+/// What a read has brought.
+enum Step {
+    /// There may be more.
+    More,
+    /// Nothing more for now.
+    Drained,
+    /// The connection is to be closed.
+    Close,
+}
+
+struct Server<'a> {
+    writer: JournalWriter,
+    wire: Arc<WireCounters>,
+    options: &'a ListenerOptions,
+    connections: BTreeMap<usize, Connection>,
+    /// Connections that may have data, in turn.
+    ready: VecDeque<usize>,
+    next_token: usize,
+    buffer: Vec<u8>,
+}
+
+impl TcpListening {
+    /// Binds and listens.
+    pub fn bind(options: ListenerOptions) -> io::Result<TcpListening> {
+        let socket = Socket::new(Domain::for_address(options.address), Type::STREAM, None)?;
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        // Inherited by accepted connections; must be set before listen to take effect.
+        socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
+        socket.bind(&options.address.into())?;
+        socket.listen(1024)?;
+        let socket = TcpListener::from_std(socket.into());
+        let address = socket.local_addr()?;
+        Ok(TcpListening { socket, address, options })
+    }
+
+    /// The bound address.
+    pub fn local_address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `stop` is set and the connections have ended.
+    pub fn run(mut self, writer: JournalWriter, wire: Arc<WireCounters>, stop: &AtomicBool) {
+        let mut server = Server {
+            writer,
+            wire,
+            options: &self.options,
+            connections: BTreeMap::new(),
+            ready: VecDeque::new(),
+            next_token: 1,
+            buffer: Vec::new(),
+        };
+        if let Err(error) = serve(&mut server, &mut self.socket, stop) {
+            tracing::error!(stream = %self.options.label, %error, "the listener has stopped: restart the receiver");
+        }
+    }
+}
+
+fn serve(server: &mut Server<'_>, socket: &mut TcpListener, stop: &AtomicBool) -> io::Result<()> {
+    let mut poll = Poll::new()?;
+    let mut events = Events::with_capacity(256);
+    poll.registry().register(socket, LISTENER, Interest::READABLE)?;
+    while !stopping(stop) {
+        server.round(&mut poll, &mut events, Some(socket))?;
+    }
+    poll.registry().deregister(socket)?;
+    server.accept(socket, &poll)?;
+    server.half_close();
+    let begun = Instant::now();
+    while begun.elapsed() < READ_ON_AT_STOP && server.somebody_still_sends() {
+        server.round(&mut poll, &mut events, None)?;
+    }
+    let left: Vec<usize> = server.connections.keys().copied().collect();
+    for token in left {
+        server.close(token);
+    }
+    Ok(())
+}
+
+impl Server<'_> {
+    fn round(
+        &mut self,
+        poll: &mut Poll,
+        events: &mut Events,
+        socket: Option<&TcpListener>,
+    ) -> io::Result<()> {
+        let timeout = if self.ready.is_empty() { STOP_CHECK } else { Duration::ZERO };
+        match poll.poll(events, Some(timeout)) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            result => result?,
+        }
+        for event in events.iter() {
+            if event.token() == LISTENER {
+                if let Some(socket) = socket {
+                    self.accept(socket, poll)?;
+                }
+            } else if !self.ready.contains(&event.token().0) {
+                self.ready.push_back(event.token().0);
+            }
+        }
+        if !self.ready.is_empty() && !self.writer.has_room(ROOM_FOR_READ) {
+            std::thread::sleep(STOP_CHECK);
+            return Ok(());
+        }
+        let mut filled = false;
+        for _ in 0..self.ready.len() {
+            let Some(token) = self.ready.pop_front() else { break };
+            match self.read(token) {
+                Step::More => {
+                    filled = true;
+                    self.ready.push_back(token);
+                }
+                Step::Drained => {}
+                Step::Close => self.close(token),
+            }
+        }
+        if !events.is_empty() && !filled {
+            std::thread::sleep(NAP);
+        }
+        Ok(())
+    }
+
+    fn accept(&mut self, socket: &TcpListener, poll: &Poll) -> io::Result<()> {
+        loop {
+            let (mut stream, peer) = match socket.accept() {
+                Ok(accepted) => accepted,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => {
+                    // Out of descriptors, or the peer has gone again: try at the next event.
+                    if crate::log_limit::allow("accept") {
+                        tracing::warn!(stream = %self.options.label, %error, "a connection could not be accepted");
+                    }
+                    return Ok(());
+                }
+            };
+            let refusal = if !self.options.allows(peer.ip()) {
+                Some(Refusal::NotAllowed)
+            } else if self.connections.len() >= MAX_CONNECTIONS {
+                Some(Refusal::TooManyConnections)
+            } else {
+                None
+            };
+            if let Some(refusal) = refusal {
+                self.wire.arrived(1);
+                self.wire.refused(refusal, &self.options.label, peer.ip(), &"connection closed");
+                continue;
+            }
+            SockRef::from(&stream).set_keepalive(true)?;
+            let token = self.next_token;
+            self.next_token += 1;
+            poll.registry().register(&mut stream, Token(token), Interest::READABLE)?;
+            let connection =
+                Connection { stream, peer, session: None, unfinished: Vec::new(), last_read: Instant::now() };
+            self.connections.insert(token, connection);
+            self.wire.connection(true);
+            self.ready.push_back(token);
+        }
+    }
+
+    /// Reads once, journals the whole messages, keeps the rest.
+    fn read(&mut self, token: usize) -> Step {
+        let Some(connection) = self.connections.get_mut(&token) else { return Step::Drained };
+        if !self.writer.has_room(ROOM_FOR_READ) {
+            return Step::More;
+        }
+        let kept = connection.unfinished.len();
+        self.buffer.clear();
+        self.buffer.extend_from_slice(&connection.unfinished);
+        self.buffer.resize(kept + READ_BYTES, 0);
+        let Some(free) = self.buffer.get_mut(kept..) else { return Step::Close };
+        let read = match connection.stream.read(free) {
+            Ok(0) => return Step::Close,
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Step::Drained,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Step::More,
+            Err(_) => return Step::Close,
+        };
+        connection.last_read = Instant::now();
+        let Some(received) = self.buffer.get(..kept + read) else { return Step::Close };
+        let boundaries = find_messages(received);
+        let (whole, rest) = received.split_at(boundaries.whole);
+        if boundaries.messages > 0 {
+            if connection.session.is_none() {
+                let peer = Peer { address: connection.peer, transport: Transport::Tcp };
+                connection.session = self.writer.open_session(&peer);
+            }
+            let Some(session) = connection.session else {
+                connection.unfinished = received.to_vec();
+                return Step::More;
+            };
+            self.wire.arrived(u64::from(boundaries.messages));
+            journal(
+                &mut self.writer,
+                &self.wire,
+                self.options,
+                connection.peer,
+                session,
+                whole,
+                boundaries.messages,
+            );
+        }
+        if let Some(error) = boundaries.error {
+            self.wire.arrived(1);
+            self.wire.refused(error.0, &self.options.label, connection.peer.ip(), &error.1);
+            connection.unfinished.clear();
+            return Step::Close;
+        }
+        connection.unfinished.clear();
+        connection.unfinished.extend_from_slice(rest);
+        if connection.unfinished.is_empty() {
+            connection.unfinished.shrink_to(0);
+        }
+        Step::More
+    }
+
+    fn close(&mut self, token: usize) {
+        let Some(connection) = self.connections.remove(&token) else { return };
+        self.wire.connection(false);
+        if !connection.unfinished.is_empty() {
+            self.wire.arrived(1);
+            let bytes = format!("{} bytes of an unfinished message", connection.unfinished.len());
+            self.wire.refused(Refusal::CutOff, &self.options.label, connection.peer.ip(), &bytes);
+        }
+        if let Some(session) = connection.session {
+            self.writer.close_session(session);
+        }
+    }
+
+    fn half_close(&mut self) {
+        let now = Instant::now();
+        for connection in self.connections.values_mut() {
+            connection.last_read = now;
+            // An exporter that honours FIN sends what it has and closes; an error means it has gone.
+            let _ = connection.stream.shutdown(Shutdown::Write);
+        }
+        self.ready = self.connections.keys().copied().collect();
+    }
+
+    fn somebody_still_sends(&self) -> bool {
+        self.connections.values().any(|connection| connection.last_read.elapsed() < SILENCE_AT_STOP)
+    }
+}
+
+fn journal(
+    writer: &mut JournalWriter,
+    wire: &WireCounters,
+    options: &ListenerOptions,
+    peer: SocketAddr,
+    session: u64,
+    messages: &[u8],
+    count: u32,
+) {
+    let arrival = writer.next_arrival();
+    writer.sessions.touch(session, arrival);
+    for message in Messages::of(Kind::Stream, messages) {
+        let outcome = writer.sessions.learn(session, &message, arrival);
+        wire.templates_refused(&outcome.refused, &options.label, peer.ip());
+    }
+    writer.append(Kind::Stream, session, count, arrival, &[messages]);
+    wire.journaled(u64::from(count), messages.len() as u64);
+}
+
+struct Boundaries {
+    /// Bytes of whole messages at the beginning.
+    whole: usize,
+    messages: u32,
+    /// What follows them cannot be a message.
+    error: Option<(Refusal, String)>,
+}
+
+fn find_messages(received: &[u8]) -> Boundaries {
+    let mut boundaries = Boundaries { whole: 0, messages: 0, error: None };
+    loop {
+        let rest = received.get(boundaries.whole..).unwrap_or_default();
+        match parse_header(rest) {
+            Ok(header) if header.protocol == Protocol::NetflowV9 => {
+                let detail = "NetFlow v9 has no message length and cannot be sent over TCP: use UDP or IPFIX";
+                boundaries.error = Some((Refusal::NetflowV9OverTcp, detail.to_string()));
+                return boundaries;
+            }
+            Ok(header) if rest.len() >= header.length as usize => {
+                boundaries.whole += header.length as usize;
+                boundaries.messages += 1;
+            }
+            Ok(_) | Err(HeaderError::Incomplete) => return boundaries,
+            Err(error) => {
+                boundaries.error = Some((Refusal::of_header(&error), error.to_string()));
+                return boundaries;
+            }
+        }
+    }
+}

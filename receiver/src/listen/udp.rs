@@ -1,0 +1,267 @@
+//! UDP: datagrams by `recvmmsg`, drained until the socket is empty, then a nap: waking for each
+//! datagram costs more than receiving it. What the kernel dropped is read from the socket.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::{self, IoSliceMut};
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use crds::Transport;
+use ipfix::message::parse_header;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{
+    ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg, setsockopt, sockopt,
+};
+use socket2::{Domain, Socket, Type};
+
+use super::{ListenerOptions, NAP, Refusal, STOP_CHECK, WireCounters, stopping};
+use crate::journal::{JournalWriter, Kind};
+use crate::sessions::{Messages, Peer};
+
+/// Datagrams taken by one system call.
+const BATCH: usize = 128;
+const MAX_DATAGRAM: usize = 65_535;
+const MAX_SESSIONS: usize = 4096;
+/// A frame is closed when it has this many bytes.
+const FRAME_BYTES: usize = 256 << 10;
+/// What one batch may take in the journal at most: its datagrams, a session opened for each, padding.
+const ROOM_FOR_BATCH: usize = 2 << 20;
+const RECEIVE_BUFFER: usize = 32 << 20;
+/// An exporter that was silent for so long gives its place to a new one.
+const IDLE_SESSION_US: u64 = 30 * 60 * 1_000_000;
+
+/// A bound UDP socket.
+pub struct UdpListening {
+    socket: Socket,
+    address: SocketAddr,
+    options: ListenerOptions,
+}
+
+struct Server<'a> {
+    writer: JournalWriter,
+    wire: Arc<WireCounters>,
+    options: &'a ListenerOptions,
+    sessions: HashMap<SocketAddr, u64>,
+    /// Length-prefixed datagrams of this batch, by session.
+    batch: BTreeMap<u64, Gathered>,
+    gathered_bytes: usize,
+}
+
+struct Gathered {
+    peer: SocketAddr,
+    datagrams: Vec<u8>,
+    count: u32,
+}
+
+impl UdpListening {
+    /// Binds the socket with as large a receive buffer as the kernel grants.
+    pub fn bind(options: ListenerOptions) -> io::Result<UdpListening> {
+        let socket = Socket::new(Domain::for_address(options.address), Type::DGRAM, None)?;
+        socket.set_nonblocking(true)?;
+        // Beyond net.core.rmem_max where we may, within it where we may not.
+        if setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER).is_err() {
+            socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
+        }
+        setsockopt(&socket, sockopt::RxqOvfl, &1)?;
+        socket.bind(&options.address.into())?;
+        let address = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
+        Ok(UdpListening { socket, address, options })
+    }
+
+    /// The bound address.
+    pub fn local_address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Receives until `stop` is set and the socket is empty.
+    pub fn run(self, writer: JournalWriter, wire: Arc<WireCounters>, stop: &AtomicBool) {
+        let sessions = writer
+            .sessions
+            .iter()
+            .filter(|(_, session)| session.peer.transport == Transport::Udp)
+            .map(|(id, session)| (session.peer.address, id))
+            .collect();
+        let mut server = Server {
+            writer,
+            wire,
+            options: &self.options,
+            sessions,
+            batch: BTreeMap::new(),
+            gathered_bytes: 0,
+        };
+        if let Err(error) = receive(&mut server, &self.socket, stop) {
+            tracing::error!(stream = %self.options.label, %error, "the listener has stopped: restart the receiver");
+        }
+    }
+}
+
+fn receive(server: &mut Server<'_>, socket: &Socket, stop: &AtomicBool) -> io::Result<()> {
+    let mut memory = vec![0u8; BATCH * MAX_DATAGRAM];
+    let mut headers: MultiHeaders<SockaddrStorage> =
+        MultiHeaders::preallocate(BATCH, Some(nix::cmsg_space!(u32)));
+    let timeout = PollTimeout::try_from(STOP_CHECK).unwrap_or(PollTimeout::ZERO);
+    loop {
+        let last_round = stopping(stop);
+        match poll(&mut [PollFd::new(socket.as_fd(), PollFlags::POLLIN)], timeout) {
+            Ok(0) if last_round => return Ok(()),
+            Ok(0) | Err(Errno::EINTR) => continue,
+            Ok(_) => {}
+            Err(error) => return Err(error.into()),
+        }
+        // Naps let datagrams gather; the loop ends when a call brings less than it could.
+        while take_batch(server, socket, &mut headers, &mut memory)? == BATCH {}
+        std::thread::sleep(NAP);
+    }
+}
+
+fn take_batch(
+    server: &mut Server<'_>,
+    socket: &Socket,
+    headers: &mut MultiHeaders<SockaddrStorage>,
+    memory: &mut [u8],
+) -> io::Result<usize> {
+    let mut slices: Vec<[IoSliceMut<'_>; 1]> =
+        memory.chunks_exact_mut(MAX_DATAGRAM).map(|slot| [IoSliceMut::new(slot)]).collect();
+    let results = match recvmmsg(socket.as_raw_fd(), headers, slices.iter_mut(), MsgFlags::MSG_DONTWAIT, None)
+    {
+        Ok(results) => results,
+        Err(Errno::EAGAIN | Errno::EINTR) => return Ok(0),
+        // An ICMP error of an earlier answer; nothing was received and nothing is lost.
+        Err(Errno::ECONNREFUSED) => return Ok(0),
+        Err(error) => return Err(error.into()),
+    };
+    let mut taken = 0;
+    for message in results {
+        taken += 1;
+        if let Ok(mut controls) = message.cmsgs()
+            && let Some(ControlMessageOwned::RxqOvfl(drops)) =
+                controls.find(|control| matches!(control, ControlMessageOwned::RxqOvfl(_)))
+        {
+            server.wire.set_kernel_drops(u64::from(drops));
+        }
+        let Some(peer) = message.address.as_ref().and_then(socket_address) else { continue };
+        if let Some(datagram) = message.iovs().next() {
+            server.sort(peer, datagram);
+        }
+    }
+    server.journal();
+    Ok(taken)
+}
+
+fn socket_address(address: &SockaddrStorage) -> Option<SocketAddr> {
+    if let Some(v4) = address.as_sockaddr_in() {
+        return Some(SocketAddr::new(v4.ip().into(), v4.port()));
+    }
+    let v6 = address.as_sockaddr_in6()?;
+    Some(SocketAddr::new(v6.ip().to_canonical(), v6.port()))
+}
+
+impl Server<'_> {
+    /// Puts a datagram into the frame of its session, or refuses it.
+    fn sort(&mut self, peer: SocketAddr, datagram: &[u8]) {
+        self.wire.arrived(1);
+        let label = self.options.label.as_str();
+        if !self.options.allows(peer.ip()) {
+            self.wire.refused(Refusal::NotAllowed, label, peer.ip(), &"not in allowFrom");
+            return;
+        }
+        let length = match parse_header(datagram) {
+            Ok(header) => header.length,
+            Err(error) => {
+                self.wire.refused(Refusal::of_header(&error), label, peer.ip(), &error);
+                return;
+            }
+        };
+        let Some(message) = datagram.get(..length as usize) else {
+            let detail = format!("{} of {length} bytes", datagram.len());
+            self.wire.refused(Refusal::CutOff, label, peer.ip(), &detail);
+            return;
+        };
+        if self.gathered_bytes > FRAME_BYTES {
+            self.journal();
+        }
+        if !self.writer.has_room(ROOM_FOR_BATCH) {
+            self.wire.refused(Refusal::JournalFull, label, peer.ip(), &"the journal's quota is used up");
+            return;
+        }
+        let Some(session) = self.session(peer) else {
+            self.wire.refused(
+                Refusal::TooManySessions,
+                label,
+                peer.ip(),
+                &format!("{MAX_SESSIONS} exporters"),
+            );
+            return;
+        };
+        let gathered =
+            self.batch.entry(session).or_insert_with(|| Gathered { peer, datagrams: Vec::new(), count: 0 });
+        gathered.datagrams.extend_from_slice(&length.to_le_bytes());
+        gathered.datagrams.extend_from_slice(message);
+        gathered.count += 1;
+        self.gathered_bytes += message.len();
+    }
+
+    /// Appends one frame for each session of the batch.
+    fn journal(&mut self) {
+        for (session, gathered) in &self.batch {
+            if gathered.count == 0 {
+                continue;
+            }
+            if !self.writer.has_room(gathered.datagrams.len()) {
+                for _ in 0..gathered.count {
+                    let peer = gathered.peer.ip();
+                    self.wire.refused(Refusal::JournalFull, &self.options.label, peer, &"no room");
+                }
+                continue;
+            }
+            let arrival = self.writer.next_arrival();
+            self.writer.sessions.touch(*session, arrival);
+            for message in Messages::of(Kind::Datagrams, &gathered.datagrams) {
+                let outcome = self.writer.sessions.learn(*session, &message, arrival);
+                self.wire.templates_refused(&outcome.refused, &self.options.label, gathered.peer.ip());
+            }
+            self.writer.append(Kind::Datagrams, *session, gathered.count, arrival, &[&gathered.datagrams]);
+            self.wire.journaled(u64::from(gathered.count), gathered.datagrams.len() as u64);
+        }
+        self.gathered_bytes = 0;
+        // Keep the memory of the busiest exporters, forget the rest.
+        self.batch.retain(|_, gathered| gathered.count > 0 && self.sessions.len() < 64);
+        for gathered in self.batch.values_mut() {
+            gathered.datagrams.clear();
+            gathered.count = 0;
+        }
+    }
+
+    fn session(&mut self, peer: SocketAddr) -> Option<u64> {
+        if let Some(session) = self.sessions.get(&peer) {
+            return Some(*session);
+        }
+        if self.sessions.len() >= MAX_SESSIONS {
+            self.evict_idle();
+        }
+        if self.sessions.len() >= MAX_SESSIONS {
+            return None;
+        }
+        let session = self.writer.open_session(&Peer { address: peer, transport: Transport::Udp })?;
+        self.sessions.insert(peer, session);
+        Some(session)
+    }
+
+    fn evict_idle(&mut self) {
+        let now = self.writer.next_arrival();
+        let idle: Vec<u64> = self
+            .writer
+            .sessions
+            .iter()
+            .filter(|(_, session)| now.saturating_sub(session.last_seen_us) > IDLE_SESSION_US)
+            .map(|(id, _)| id)
+            .collect();
+        for id in idle {
+            self.writer.close_session(id);
+            self.sessions.retain(|_, session| *session != id);
+        }
+    }
+}

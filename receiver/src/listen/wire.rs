@@ -1,0 +1,158 @@
+//! The wire balance: what came, what the journal took, what was refused and why. In messages.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::intent_log::Wire;
+use crate::journal::lock;
+
+/// Why a message was not taken. The name is the label of the counter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Refusal {
+    /// NetFlow v5.
+    NetflowV5,
+    /// NetFlow v9 on a TCP connection, where its messages cannot be told apart.
+    NetflowV9OverTcp,
+    /// Neither IPFIX nor NetFlow v9.
+    BadVersion,
+    /// The header's length is impossible.
+    BadLength,
+    /// The datagram is shorter than its header says, or the connection ended inside a message.
+    CutOff,
+    /// The exporter is not in `allowFrom`.
+    NotAllowed,
+    /// The journal's quota is used up (UDP only; TCP is held back).
+    JournalFull,
+    /// Too many UDP exporters at a time.
+    TooManySessions,
+    /// A connection beyond the limit; counted once a connection.
+    TooManyConnections,
+}
+
+impl Refusal {
+    /// The counter's label.
+    pub fn name(self) -> &'static str {
+        match self {
+            Refusal::NetflowV5 => "netflow_v5",
+            Refusal::NetflowV9OverTcp => "netflow_v9_over_tcp",
+            Refusal::BadVersion => "bad_version",
+            Refusal::BadLength => "bad_length",
+            Refusal::CutOff => "cut_off",
+            Refusal::NotAllowed => "not_allowed",
+            Refusal::JournalFull => "journal_full",
+            Refusal::TooManySessions => "too_many_sessions",
+            Refusal::TooManyConnections => "too_many_connections",
+        }
+    }
+
+    /// The refusal for a header that cannot be used.
+    pub fn of_header(error: &ipfix::message::HeaderError) -> Refusal {
+        use ipfix::message::HeaderError;
+        match error {
+            HeaderError::NetflowV5 => Refusal::NetflowV5,
+            HeaderError::BadVersion(_) => Refusal::BadVersion,
+            HeaderError::BadLength(_) => Refusal::BadLength,
+            HeaderError::Incomplete => Refusal::CutOff,
+        }
+    }
+}
+
+/// Counters of one listener, shared with metrics and status.
+#[derive(Default)]
+pub struct WireCounters {
+    arrived: AtomicU64,
+    journaled: AtomicU64,
+    refused: Mutex<BTreeMap<&'static str, u64>>,
+    before: Mutex<Wire>,
+    templates_refused: Mutex<BTreeMap<&'static str, u64>>,
+    kernel_drops: AtomicU64,
+    connections: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl WireCounters {
+    /// Goes on from what an earlier life had counted.
+    pub fn continued(before: Wire) -> WireCounters {
+        WireCounters { before: Mutex::new(before), ..WireCounters::default() }
+    }
+
+    /// Messages that the journal took.
+    pub fn journaled(&self, messages: u64, bytes: u64) {
+        self.journaled.fetch_add(messages, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Messages that came, whatever becomes of them.
+    pub fn arrived(&self, messages: u64) {
+        self.arrived.fetch_add(messages, Ordering::Relaxed);
+    }
+
+    /// A message that was not taken. Logged at most once a second and reason.
+    pub fn refused(&self, refusal: Refusal, label: &str, peer: IpAddr, detail: &dyn std::fmt::Display) {
+        *lock(&self.refused).entry(refusal.name()).or_default() += 1;
+        if crate::log_limit::allow(refusal.name()) {
+            tracing::warn!(stream = label, reason = refusal.name(), %peer, detail = %detail, "refused");
+        }
+    }
+
+    /// Templates that were not learned, by reason.
+    pub fn templates_refused(&self, refused: &BTreeMap<&'static str, u64>, label: &str, peer: IpAddr) {
+        for (reason, count) in refused {
+            *lock(&self.templates_refused).entry(reason).or_default() += count;
+            if crate::log_limit::allow(reason) {
+                tracing::warn!(stream = label, reason, %peer, count, "template refused");
+            }
+        }
+    }
+
+    /// Datagrams that the kernel dropped because its buffer was full, as the socket says: since it
+    /// was opened.
+    pub fn set_kernel_drops(&self, drops: u64) {
+        self.kernel_drops.store(drops, Ordering::Relaxed);
+    }
+
+    /// A connection was opened (+1) or closed (-1).
+    pub fn connection(&self, opened: bool) {
+        if opened {
+            self.connections.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.connections.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Open connections.
+    pub fn connections(&self) -> u64 {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    /// Datagrams dropped by the kernel. They explain a part of the missing records and are never
+    /// added to them.
+    pub fn kernel_drops(&self) -> u64 {
+        self.kernel_drops.load(Ordering::Relaxed)
+    }
+
+    /// Message bytes since the process began.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Templates refused, by reason.
+    pub fn refused_templates(&self) -> BTreeMap<&'static str, u64> {
+        lock(&self.templates_refused).clone()
+    }
+
+    /// The balance, earlier lives included: arrived = journaled + refused.
+    pub fn balance(&self) -> Wire {
+        let mut wire = lock(&self.before).clone();
+        // Refusals are counted after arrivals, so reading them first never shows more than came.
+        let refused = lock(&self.refused).clone();
+        wire.journaled += self.journaled.load(Ordering::Relaxed);
+        wire.arrived += self.arrived.load(Ordering::Relaxed);
+        for (reason, count) in refused {
+            *wire.refused.entry(reason.to_string()).or_default() += count;
+        }
+        wire
+    }
+}

@@ -1,0 +1,207 @@
+//! Prometheus metrics: the status in another format, read at each scrape, so the two never disagree.
+//! Counters count from the beginning of a journal and survive restarts.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crds::receiver::StreamStatus;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Registry;
+
+use crate::status;
+use crate::stream::StreamHandle;
+
+type Labels = Vec<(&'static str, String)>;
+
+/// Reads the streams when it is asked.
+struct Streams(Vec<Arc<StreamHandle>>);
+
+impl fmt::Debug for Streams {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Streams({})", self.0.len())
+    }
+}
+
+/// A registry of all metrics of a receiver.
+pub fn registry(streams: Vec<Arc<StreamHandle>>) -> Registry {
+    let mut registry = Registry::with_prefix("qoe_receiver");
+    registry.register_collector(Box::new(Streams(streams)));
+    registry
+}
+
+/// The text that a scrape gets.
+pub fn text(registry: &Registry) -> Result<String, fmt::Error> {
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, registry)?;
+    Ok(text)
+}
+
+/// One counter of a stream.
+struct Figure {
+    name: &'static str,
+    help: &'static str,
+    value: fn(&StreamStatus) -> u64,
+}
+
+const COUNTERS: [Figure; 14] = [
+    Figure { name: "messages_arrived", help: "Messages read from sockets", value: |s| s.wire.arrived },
+    Figure {
+        name: "messages_journaled",
+        help: "Messages appended to the journal",
+        value: |s| s.wire.journaled,
+    },
+    Figure {
+        name: "kernel_drops",
+        help: "Datagrams dropped by the kernel since the socket was opened",
+        value: |s| s.wire.kernel_drops,
+    },
+    Figure {
+        name: "records_announced",
+        help: "Records that sequence numbers announced",
+        value: |s| s.sequence.announced,
+    },
+    Figure { name: "records_decoded", help: "Records that became rows", value: |s| s.sequence.decoded },
+    Figure {
+        name: "records_options",
+        help: "Options records, counted and not stored",
+        value: |s| s.sequence.options,
+    },
+    Figure {
+        name: "duplicates",
+        help: "Datagrams that came twice and were stored once",
+        value: |s| s.sequence.duplicates,
+    },
+    Figure {
+        name: "exporter_restarts",
+        help: "Exporters that began to count anew",
+        value: |s| s.sequence.restarts,
+    },
+    Figure {
+        name: "rows_stored",
+        help: "Rows that ClickHouse acknowledged",
+        value: |s| s.destination.stored,
+    },
+    Figure {
+        name: "rows_set_aside",
+        help: "Rows that ClickHouse refused and a file keeps",
+        value: |s| s.destination.set_aside,
+    },
+    Figure {
+        name: "insert_retries",
+        help: "Inserts tried again since the process began",
+        value: |s| s.destination.retries,
+    },
+    Figure {
+        name: "journal_frames_lost",
+        help: "Journal frames that could not be read back",
+        value: |s| s.journal.lost_frames,
+    },
+    Figure {
+        name: "journal_frames",
+        help: "Frames ever appended to the journal",
+        value: |s| s.journal.newest_frame,
+    },
+    Figure {
+        name: "messages_refused_sum",
+        help: "Messages not journaled, all reasons",
+        value: |s| s.wire.refused.values().sum(),
+    },
+];
+
+const GAUGES: [Figure; 7] = [
+    Figure {
+        name: "ready",
+        help: "1 if the stream listens and its journal accepts",
+        value: |s| u64::from(s.ready),
+    },
+    Figure { name: "connections", help: "Open TCP connections", value: |s| s.wire.connections },
+    Figure {
+        name: "records_missing",
+        help: "Records announced and not received; late ones are taken back",
+        value: |s| s.sequence.missing,
+    },
+    Figure {
+        name: "packets_missing",
+        help: "NetFlow v9 packets announced and not received",
+        value: |s| s.sequence.missing_packets,
+    },
+    Figure {
+        name: "sets_waiting",
+        help: "Data sets that wait for their template",
+        value: |s| s.sequence.waiting_sets,
+    },
+    Figure {
+        name: "rows_waiting",
+        help: "Rows decoded and not acknowledged yet",
+        value: |s| s.destination.waiting,
+    },
+    Figure { name: "journal_bytes", help: "Bytes of the journal on disk", value: |s| s.journal.bytes },
+];
+
+/// One family of counters that are told apart by reason.
+struct ByReason {
+    name: &'static str,
+    help: &'static str,
+    values: fn(&StreamStatus) -> &std::collections::BTreeMap<String, u64>,
+}
+
+const BY_REASON: [ByReason; 4] = [
+    ByReason { name: "messages_refused", help: "Messages not journaled", values: |s| &s.wire.refused },
+    ByReason {
+        name: "templates_refused",
+        help: "Templates not learned",
+        values: |s| &s.wire.templates_refused,
+    },
+    ByReason {
+        name: "records_undecodable",
+        help: "Records that could not be decoded",
+        values: |s| &s.sequence.undecodable,
+    },
+    ByReason {
+        name: "sets_undecodable",
+        help: "Sets that could not be used",
+        values: |s| &s.sequence.undecodable_sets,
+    },
+];
+
+impl Collector for Streams {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let read: Vec<(Labels, StreamStatus)> = self
+            .0
+            .iter()
+            .map(|stream| {
+                let labels = vec![("dpi", stream.dpi.to_string()), ("stream", stream.config.name.clone())];
+                (labels, status::of_stream(stream))
+            })
+            .collect();
+        for figure in &COUNTERS {
+            let mut family =
+                encoder.encode_descriptor(figure.name, figure.help, None, MetricType::Counter)?;
+            for (labels, status) in &read {
+                let value = (figure.value)(status);
+                family.encode_family(labels)?.encode_counter::<NoLabelSet, u64, u64>(&value, None)?;
+            }
+        }
+        for figure in &GAUGES {
+            let mut family = encoder.encode_descriptor(figure.name, figure.help, None, MetricType::Gauge)?;
+            for (labels, status) in &read {
+                let value = i64::try_from((figure.value)(status)).unwrap_or(i64::MAX);
+                family.encode_family(labels)?.encode_gauge(&value)?;
+            }
+        }
+        for by_reason in &BY_REASON {
+            let mut family =
+                encoder.encode_descriptor(by_reason.name, by_reason.help, None, MetricType::Counter)?;
+            for (labels, status) in &read {
+                for (reason, count) in (by_reason.values)(status) {
+                    let mut labels = labels.clone();
+                    labels.push(("reason", reason.clone()));
+                    family.encode_family(&labels)?.encode_counter::<NoLabelSet, u64, u64>(count, None)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}

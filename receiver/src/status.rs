@@ -1,0 +1,108 @@
+//! The status document: the three balances of each stream, and what stands in the way. Only reads
+//! what others count.
+
+use crds::receiver::{
+    DestinationStatus, DpiStatus, GapStatus, JournalStatus, SequenceStatus, Status, StreamStatus, WireStatus,
+};
+
+use crate::journal::lock;
+use crate::stream::StreamHandle;
+
+/// The status of one stream.
+pub fn of_stream(stream: &StreamHandle) -> StreamStatus {
+    // Read against the flow of records: what is counted later is read first, so that a record on its
+    // way shows as waiting and never as stored twice.
+    let (totals, committed) = {
+        let book = lock(stream.pipeline.book());
+        (book.totals(), book.committed().clone())
+    };
+    let state = stream.pipeline.live_state();
+    let counters = &state.counters;
+    let figures = state.sequence_figures();
+    let wire = stream.wire.balance();
+    let published = stream.journal.published();
+    let settled = totals.stored + totals.set_aside;
+    StreamStatus {
+        name: stream.config.name.clone(),
+        address: stream.address.to_string(),
+        ready: stream.accepts(),
+        journal: JournalStatus {
+            bytes: stream.journal.bytes_on_disk(),
+            oldest_frame: stream.journal.segment_starts().first().copied().unwrap_or(0),
+            newest_frame: published.number,
+            waiting_frames: published.number.saturating_sub(committed.low_water),
+            lost_frames: counters.lost_frames,
+            hours_left: hours_left(stream),
+        },
+        wire: WireStatus {
+            arrived: wire.arrived,
+            journaled: wire.journaled,
+            refused: wire.refused,
+            kernel_drops: stream.wire.kernel_drops(),
+            connections: stream.wire.connections(),
+            templates_refused: stream
+                .wire
+                .refused_templates()
+                .into_iter()
+                .map(|(reason, count)| (reason.to_string(), count))
+                .collect(),
+        },
+        sequence: SequenceStatus {
+            announced: figures.records.announced,
+            decoded: counters.decoded,
+            options: counters.options,
+            missing: figures.records.missing,
+            missing_packets: figures.packets.missing,
+            undecodable: counters.undecodable_records.clone(),
+            undecodable_sets: counters.undecodable_sets.clone(),
+            waiting_sets: state.waiting_sets() as u64,
+            duplicates: figures.records.duplicates + figures.packets.duplicates,
+            restarts: figures.records.restarts + figures.packets.restarts,
+            gaps: state
+                .gaps()
+                .map(|gap| GapStatus {
+                    arrived_at: gap.arrival_us / 1000,
+                    exporter: gap.exporter.to_string(),
+                    domain: gap.domain,
+                    first: gap.first,
+                    missing: gap.missing,
+                })
+                .collect(),
+        },
+        destination: DestinationStatus {
+            table: stream.pipeline.table().to_string(),
+            decoded: counters.decoded,
+            stored: totals.stored,
+            waiting: counters.decoded.saturating_sub(settled),
+            set_aside: totals.set_aside,
+            skipped: 0,
+            filtered: Default::default(),
+            retries: stream.pipeline.retries(),
+        },
+        last_error: stream.pipeline.last_error(),
+        last_record_at: (published.arrival_us > 0).then_some(published.arrival_us / 1000),
+    }
+}
+
+/// The status of a whole receiver.
+pub fn of_receiver(collector: &str, started_at: u64, streams: &[std::sync::Arc<StreamHandle>]) -> Status {
+    let mut dpis: Vec<DpiStatus> = Vec::new();
+    for stream in streams {
+        let status = of_stream(stream);
+        match dpis.iter_mut().find(|dpi| dpi.id == stream.dpi) {
+            Some(dpi) => dpi.streams.push(status),
+            None => dpis.push(DpiStatus { id: stream.dpi, streams: vec![status] }),
+        }
+    }
+    Status {
+        collector: collector.to_string(),
+        version: env!("CARGO_PKG_VERSION").to_string(),
+        started_at,
+        dpis,
+    }
+}
+
+fn hours_left(stream: &StreamHandle) -> Option<f64> {
+    let rate = stream.bytes_per_second.load(std::sync::atomic::Ordering::Relaxed);
+    (rate > 0).then(|| stream.journal.quota().left() as f64 / rate as f64 / 3600.0)
+}

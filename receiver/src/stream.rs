@@ -1,0 +1,318 @@
+//! One stream of one DPI, put together: listener, journal, pipeline, and the thread that keeps house.
+
+use std::collections::VecDeque;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crds::Network;
+use crds::receiver::{DpiConfig, JournalConfig, StreamConfig};
+
+use crate::decode::{Decoder, DecoderState, Origin};
+use crate::insert::{After, Book, Committed, Pipeline, PipelineOptions, Target};
+use crate::intent_log::{Checkpoint, IntentLog, Wire};
+use crate::journal::{
+    Fsync, Journal, JournalReader, JournalWriter, OpenError, Options, Position, Quota, lock,
+};
+use crate::listen::{Listener, ListenerOptions, WireCounters};
+
+/// How often the house is kept.
+const HOUSEKEEPING: Duration = Duration::from_millis(100);
+const CHECKPOINT_LOOK: Duration = Duration::from_secs(1);
+/// The rate of the journal's growth is taken over so long.
+const RATE_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Why a stream cannot be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StreamError {
+    /// Its journal.
+    #[error(transparent)]
+    Journal(#[from] OpenError),
+    /// Files of its journal.
+    #[error("{label}: {path}: {source}")]
+    Io {
+        /// The stream.
+        label: String,
+        /// The directory.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// Its port.
+    #[error(
+        "{label}: cannot listen on {address}/{transport}: {source}; is another program using this port, or does a port below 1024 need a privilege?"
+    )]
+    Bind {
+        /// The stream.
+        label: String,
+        /// Where it was to listen.
+        address: std::net::SocketAddr,
+        /// TCP or UDP.
+        transport: &'static str,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// A value that the configuration should not have.
+    #[error("{label}: {problem}")]
+    Config {
+        /// The stream.
+        label: String,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+}
+
+/// A running stream.
+pub struct StreamHandle {
+    /// The DPI's id.
+    pub dpi: u16,
+    /// The stream's configuration.
+    pub config: StreamConfig,
+    /// The bound address.
+    pub address: std::net::SocketAddr,
+    /// Its journal.
+    pub journal: Arc<Journal>,
+    /// What the listener counts.
+    pub wire: Arc<WireCounters>,
+    /// On the way to the table.
+    pub pipeline: Arc<Pipeline>,
+    /// Journal bytes a second, of the last half minute.
+    pub bytes_per_second: AtomicU64,
+    listening: AtomicBool,
+    listener: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// A stream whose files are open and whose port is bound.
+pub struct Prepared {
+    handle: Arc<StreamHandle>,
+    listener: Listener,
+    writer: JournalWriter,
+    inserters: usize,
+}
+
+/// The directory of a stream's journal.
+pub fn journal_dir(data_dir: &Path, dpi: u16, stream: &str) -> PathBuf {
+    data_dir.join("journal").join(format!("dpi-{dpi}-{stream}"))
+}
+
+/// Opens everything that a stream needs; nothing is received or sent yet.
+pub fn prepare(
+    data_dir: &Path,
+    dpi: &DpiConfig,
+    config: &StreamConfig,
+    quota: Arc<Quota>,
+    target: Target,
+    stop: Arc<AtomicBool>,
+) -> Result<Prepared, StreamError> {
+    let label = format!("dpi {} {}", dpi.id, config.name);
+    let dir = journal_dir(data_dir, dpi.id, &config.name);
+    let declared = crate::declared(config.stream).ok_or_else(|| StreamError::Config {
+        label: label.clone(),
+        problem: format!("streams of type {} cannot be received yet: leave it out", config.stream.as_str()),
+    })?;
+    let io = |source| StreamError::Io { label: label.clone(), path: dir.clone(), source };
+    let journal = Journal::open(&dir, options(&dpi.journal), quota)?;
+    let (log, recovered) = IntentLog::open(&dir, journal.id()).map_err(io)?;
+    let (writer, found) = JournalWriter::recover(journal.clone(), recovered.newest(), stop).map_err(io)?;
+
+    let listener_options = ListenerOptions {
+        address: config.listen,
+        transport: config.transport,
+        allow_from: networks(&config.allow_from, &label)?,
+        label: label.clone(),
+    };
+    let listener = Listener::bind(listener_options).map_err(|source| StreamError::Bind {
+        label: label.clone(),
+        address: config.listen,
+        transport: config.transport.as_str(),
+        source,
+    })?;
+
+    let origin = Origin { dpi: dpi.id, journal: journal.id() };
+    let (committed, wire, mark) = standing(&journal, recovered.checkpoint);
+    let position = committed.after.position;
+    let state = committed.after.state.as_ref().clone();
+    let decoder = Decoder::restore(&journal, declared, origin, state, position).map_err(io)?;
+    let reader = JournalReader::at(journal.clone(), position);
+    let journaled = committed.after.state.counters.messages + messages_behind(&reader).map_err(io)?;
+    let refused: u64 = wire.refused.values().sum();
+    let wire = Wire { arrived: journaled + refused, journaled, ..wire };
+
+    let book = Book::new(log, committed, mark, recovered.ledger_row);
+    let noted: VecDeque<_> = recovered.ranges.into_values().collect();
+    if found.last_number > 0 {
+        tracing::info!(stream = %label, newest_frame = found.last_number, open_ranges = noted.len(), "the journal was found");
+    }
+    let pipeline_options = PipelineOptions {
+        stream: declared,
+        table: declared.name.to_string(),
+        dpi: dpi.id,
+        max_delay: Duration::from_millis(dpi.max_delay_ms),
+        label,
+    };
+    let pipeline = Pipeline::new(
+        pipeline_options,
+        journal.clone(),
+        target,
+        book,
+        (reader, decoder),
+        noted,
+        found.last_number,
+    );
+    let handle = StreamHandle {
+        dpi: dpi.id,
+        config: config.clone(),
+        address: listener.local_address(),
+        journal,
+        wire: Arc::new(WireCounters::continued(wire)),
+        pipeline: Arc::new(pipeline),
+        bytes_per_second: AtomicU64::new(0),
+        listening: AtomicBool::new(false),
+        listener: Mutex::new(None),
+    };
+    Ok(Prepared { handle: Arc::new(handle), listener, writer, inserters: dpi.inserters.max(1) })
+}
+
+/// Where an earlier life's checkpoint stands, or the beginning of the journal.
+fn standing(
+    journal: &Journal,
+    checkpoint: Option<Checkpoint>,
+) -> (Committed, Wire, crate::intent_log::LedgerMark) {
+    if let Some(checkpoint) = checkpoint {
+        let after = After::at(checkpoint.decoder, checkpoint.position, checkpoint.low_water_arrival_us);
+        let committed = Committed { low_water: checkpoint.low_water, after, totals: checkpoint.totals };
+        return (committed, checkpoint.wire, checkpoint.ledger);
+    }
+    let first = journal.segment_starts().first().copied().unwrap_or(1);
+    let position = Position { segment: first, offset: 0, number: first };
+    let after = After::at(DecoderState::default(), position, 0);
+    let committed = Committed { low_water: first - 1, after, totals: Default::default() };
+    (committed, Wire::default(), Default::default())
+}
+
+fn messages_behind(reader: &JournalReader) -> io::Result<u64> {
+    let mut scout = reader.scout();
+    let mut messages = 0;
+    while let Some(next) = scout.peek(&mut Vec::new())? {
+        messages += u64::from(next.header.messages);
+        scout.skip(&next);
+    }
+    Ok(messages)
+}
+
+fn networks(texts: &[String], label: &str) -> Result<Vec<Network>, StreamError> {
+    let parse = |text: &String| {
+        text.parse::<Network>().map_err(|error| StreamError::Config {
+            label: label.to_string(),
+            problem: format!("allowFrom: {error}"),
+        })
+    };
+    texts.iter().map(parse).collect()
+}
+
+/// The smallest segment: templates at its head, the largest batch of datagrams, and some frames.
+const MIN_SEGMENT_BYTES: u64 = 16 << 20;
+
+fn options(config: &JournalConfig) -> Options {
+    Options {
+        segment_bytes: config.segment_bytes.max(MIN_SEGMENT_BYTES),
+        fsync: match config.fsync {
+            crds::dpi::Fsync::Never => Fsync::Never,
+            crds::dpi::Fsync::Interval => Fsync::Interval(Duration::from_millis(config.fsync_interval_ms)),
+            crds::dpi::Fsync::Always => Fsync::Always,
+        },
+        keep_after_commit: Duration::from_millis(config.keep_after_commit_ms),
+    }
+}
+
+impl Prepared {
+    /// Starts the threads of the stream.
+    pub fn start(self, stop: &Arc<AtomicBool>) -> io::Result<Arc<StreamHandle>> {
+        let Prepared { handle, listener, writer, inserters } = self;
+        let name = format!("{}-{}", handle.dpi, handle.config.name);
+        let thread = |role: &str| std::thread::Builder::new().name(format!("{role} {name}"));
+        handle.listening.store(true, Ordering::Relaxed);
+        let (listening, stop_listening) = (handle.clone(), stop.clone());
+        let joined = thread("listen").spawn(move || {
+            listener.run(writer, listening.wire.clone(), &stop_listening);
+            listening.listening.store(false, Ordering::Relaxed);
+        })?;
+        *lock(&handle.listener) = Some(joined);
+        for _ in 0..inserters {
+            let pipeline = handle.pipeline.clone();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            thread("insert").spawn(move || pipeline.work(&runtime))?;
+        }
+        let kept = handle.clone();
+        thread("keep").spawn(move || kept.keep_house())?;
+        Ok(handle)
+    }
+}
+
+impl StreamHandle {
+    /// Whether it listens and its journal takes what comes.
+    pub fn accepts(&self) -> bool {
+        self.listening.load(Ordering::Relaxed) && self.journal.accepts()
+    }
+
+    /// Whether the listener has ended although it was not told to.
+    pub fn has_died(&self) -> bool {
+        lock(&self.listener).as_ref().is_some_and(JoinHandle::is_finished)
+    }
+
+    /// Waits for the listener's end, once `stop` is set.
+    pub fn join_listener(&self) {
+        if let Some(listener) = lock(&self.listener).take() {
+            // A panic of the thread was reported by the panic hook.
+            let _ = listener.join();
+        }
+    }
+
+    /// Forces frames to the disk, writes checkpoints, recycles segments; for the process's life.
+    fn keep_house(&self) {
+        let interval = match self.journal.options().fsync {
+            Fsync::Interval(interval) => Some(interval),
+            Fsync::Never | Fsync::Always => None,
+        };
+        let mut synced = Instant::now();
+        let mut looked = Instant::now();
+        let mut measured = (Instant::now(), self.journal.published().bytes);
+        loop {
+            std::thread::sleep(interval.unwrap_or(HOUSEKEEPING).min(HOUSEKEEPING));
+            if interval.is_some_and(|interval| synced.elapsed() >= interval) {
+                self.tell("the journal cannot be forced to the disk", self.journal.sync());
+                synced = Instant::now();
+            }
+            if looked.elapsed() >= CHECKPOINT_LOOK {
+                self.checkpoint(false);
+                looked = Instant::now();
+            }
+            let (since, bytes) = measured;
+            if since.elapsed() >= RATE_INTERVAL {
+                let grown = self.journal.published().bytes - bytes;
+                self.bytes_per_second.store(grown / RATE_INTERVAL.as_secs(), Ordering::Relaxed);
+                measured = (Instant::now(), bytes + grown);
+            }
+        }
+    }
+
+    /// Writes a checkpoint if one is due (or `now`) and gives back segments that nobody needs.
+    pub fn checkpoint(&self, now: bool) {
+        let wire = self.wire.balance();
+        let written = lock(self.pipeline.book()).checkpoint(&wire, now);
+        self.tell("the checkpoint cannot be written", written);
+        let (keep_from, pinned) = lock(self.pipeline.book()).releasable();
+        self.tell("a journal segment cannot be recycled", self.journal.release(keep_from, &pinned));
+    }
+
+    fn tell(&self, what: &'static str, result: io::Result<()>) {
+        if let Err(error) = result
+            && crate::log_limit::allow(what)
+        {
+            tracing::error!(dpi = self.dpi, stream = self.config.name, %error, "{what}: it is tried again");
+        }
+    }
+}
