@@ -1,5 +1,5 @@
 //! Reads from a server what there is of one database. It only reads, and it judges nothing: that is
-//! [`crate::plan`]'s.
+//! [`mod@crate::plan`]'s.
 
 use std::collections::BTreeMap;
 

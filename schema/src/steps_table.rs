@@ -1,4 +1,4 @@
-//! The record of migrations: each step that [`crate::execute`] carries out leaves a row before and a row
+//! The record of migrations: each step that [`crate::execute()`] carries out leaves a row before and a row
 //! after, so that a killed or failed run can be read afterwards. Rows are never deleted.
 
 use crate::table::{Table, TableColumn, owned_comment};
