@@ -2,7 +2,7 @@
 //! them; from it come the decoder's wishes ([`Stream::wanted`]), the blocks that are sent
 //! ([`native::Encoder`]), the DDL ([`Stream::create_table_sql`]), the desired state of a database
 //! ([`Desired`], compared by [`plan()`] with what [`observe()`] finds and made true by [`execute()`]) and the
-//! reference pages ([`reference`]).
+//! reference pages ([`mod@reference`]).
 //!
 //! This crate must never change what it does not own, delete what it finds, or write a column list twice.
 
