@@ -6,14 +6,16 @@
 //! have the same length.
 
 mod fill;
+mod operations;
 mod records;
 
 use std::ops::Range;
 
 use crate::column::{Column, ColumnKind};
 use crate::element::Element;
-use crate::template::{FieldSpec, Template, VARIABLE};
-use records::{FixedRecords, Layout, Place, VariableRecords};
+use crate::template::{FieldSpec, Template};
+use operations::{Operation, Operations};
+use records::{FixedRecords, Layout, Place, Records, VariableRecords};
 
 /// How a number on the wire becomes the number in the column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,29 +46,6 @@ pub struct Source {
     pub max_len: u16,
     /// What is done to the number.
     pub convert: Convert,
-}
-
-impl Source {
-    /// Whether a field can be read into a column of that kind.
-    fn accepts(&self, kind: ColumnKind, field: &FieldSpec) -> bool {
-        if field.element != self.element {
-            return false;
-        }
-        if field.is_variable() {
-            return kind == ColumnKind::Bytes && self.max_len == VARIABLE;
-        }
-        let possible = match kind {
-            ColumnKind::Bytes => true,
-            ColumnKind::Bytes16 => field.length == 16,
-            ColumnKind::U8 | ColumnKind::U16 | ColumnKind::U32 | ColumnKind::U64 => match self.convert {
-                Convert::MicrosNtpToMillis | Convert::NanosNtpToMillis => field.length == 8,
-                Convert::Plain | Convert::SecondsToMillis | Convert::UptimeToMillis => {
-                    (1..=8).contains(&field.length)
-                }
-            },
-        };
-        possible && (self.min_len..=self.max_len).contains(&field.length)
-    }
 }
 
 /// A column that is wanted, and where its values may come from.
@@ -123,55 +102,26 @@ pub struct Scratch {
 #[derive(Clone, Debug)]
 pub struct Plan {
     layout: Layout,
-    /// One per wanted column.
-    operations: Vec<Operation>,
-    matched: usize,
+    operations: Operations,
+    /// How many columns were wanted.
+    columns: usize,
 }
 
-/// How one column is filled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Operation {
-    /// The template has no field for it.
-    Default,
-    Constant(usize),
-    Number {
-        place: Place,
-        width: usize,
-        convert: Convert,
-    },
-    /// Milliseconds since boot, and where the time of the boot is, as place and width.
-    Uptime {
-        place: Place,
-        width: usize,
-        boot: Option<(Place, usize)>,
-    },
-    Bytes16(Place),
-    FixedBytes(Place, usize),
-    VariableBytes(Place),
-}
-
-/// Element systemInitTimeMilliseconds.
-const BOOT_TIME: Element = Element::iana(160);
-
-/// Sets are decoded together until there are so many positions: they stay in the first-level cache,
-/// and a loop over one column runs long enough to be worth its start.
-const POSITIONS_AT_ONCE: usize = 2048;
+/// Sets are decoded together until there are so many positions (about 30 sets of the DPI's): they stay in
+/// the first-level cache, and a loop over one column runs long enough to be worth its start.
+const POSITIONS_AT_ONCE: usize = 1024;
 
 impl Plan {
     /// Works out how records of `template` fill the wanted columns.
     pub fn compile(template: &Template, wanted: &[Wanted]) -> Self {
         let (layout, places) = Layout::of(template);
         let fields: Vec<(FieldSpec, Place)> = template.fields.iter().copied().zip(places).collect();
-        let operations: Vec<Operation> = wanted.iter().map(|wanted| operation(wanted, &fields)).collect();
-        let found =
-            |operation: &&Operation| !matches!(operation, Operation::Default | Operation::Constant(_));
-        let matched = operations.iter().filter(found).count();
-        Self { layout, operations, matched }
+        Self { layout, operations: Operations::of(wanted, &fields), columns: wanted.len() }
     }
 
     /// How many of the wanted columns found a source in the template.
     pub fn matched(&self) -> usize {
-        self.matched
+        self.operations.matched()
     }
 
     /// Decodes the records of a data set and appends them to the columns, which must be those that
@@ -245,9 +195,9 @@ impl Plan {
     ) -> Decoded {
         let decoded = self.layout.count_records(set_body);
         let records = FixedRecords::new(set_body, stride, decoded.records as usize);
-        for (column, operation) in self.operations_for(columns) {
+        self.append_all(columns, &records, |column, operation| {
             fill::append(column, operation, &records, context);
-        }
+        });
         decoded
     }
 
@@ -259,10 +209,10 @@ impl Plan {
         columns: &mut [Column],
     ) {
         let Some(first) = sets.first() else { return };
-        for (column, operation) in self.operations_for(columns) {
+        self.append_all(columns, records, |column, operation| {
             if !operation.needs_context() {
                 fill::append(column, operation, records, &first.context);
-                continue;
+                return;
             }
             let mut rest = *records;
             for (set, decoded) in sets.iter().zip(decoded) {
@@ -270,53 +220,33 @@ impl Plan {
                 fill::append(column, operation, &of_set, &set.context);
                 rest = others;
             }
-        }
+        });
     }
 
-    /// Each column with what fills it; columns that the plan does not know get defaults.
-    fn operations_for<'c>(
+    /// Appends to every column; `append_other` does so for those that are in no run.
+    fn append_all(
         &self,
-        columns: &'c mut [Column],
-    ) -> impl Iterator<Item = (&'c mut Column, Operation)> {
-        let operations = self.operations.iter().copied();
-        columns.iter_mut().zip(operations.chain(std::iter::repeat(Operation::Default)))
-    }
-}
-
-impl Operation {
-    fn needs_context(self) -> bool {
-        matches!(self, Self::Constant(_) | Self::Uptime { boot: None, .. })
+        columns: &mut [Column],
+        records: &impl Records,
+        append_other: impl Fn(&mut Column, Operation),
+    ) {
+        for run in &self.operations.runs {
+            fill::append_run(run, columns, records);
+        }
+        for &(column, operation) in &self.operations.others {
+            if let Some(column) = columns.get_mut(column) {
+                append_other(column, operation);
+            }
+        }
+        for unknown in columns.iter_mut().skip(self.columns) {
+            unknown.push_defaults(records.len());
+        }
     }
 }
 
 fn body_in<'b>(buffer: &'b [u8], set: &DataSet<'_>) -> &'b [u8] {
     let end = set.body.end.min(buffer.len());
     buffer.get(set.body.start..end).unwrap_or_default()
-}
-
-fn operation(wanted: &Wanted, fields: &[(FieldSpec, Place)]) -> Operation {
-    if let Some(index) = wanted.constant {
-        return Operation::Constant(index);
-    }
-    for source in &wanted.sources {
-        let Some((field, place)) = fields.iter().find(|(field, _)| source.accepts(wanted.kind, field)) else {
-            continue;
-        };
-        let (place, width) = (*place, usize::from(field.length));
-        return match (wanted.kind, source.convert) {
-            (ColumnKind::Bytes16, _) => Operation::Bytes16(place),
-            (ColumnKind::Bytes, _) if field.is_variable() => Operation::VariableBytes(place),
-            (ColumnKind::Bytes, _) => Operation::FixedBytes(place, width),
-            (_, Convert::UptimeToMillis) => Operation::Uptime { place, width, boot: boot_time(fields) },
-            (_, convert) => Operation::Number { place, width, convert },
-        };
-    }
-    Operation::Default
-}
-
-fn boot_time(fields: &[(FieldSpec, Place)]) -> Option<(Place, usize)> {
-    let (field, place) = fields.iter().find(|(field, _)| field.element == BOOT_TIME)?;
-    (1..=8).contains(&field.length).then_some((*place, usize::from(field.length)))
 }
 
 #[cfg(test)]

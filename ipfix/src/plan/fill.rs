@@ -1,11 +1,48 @@
 //! The loops over one column.
 
-use super::records::{Place, Records};
-use super::{Convert, MessageContext, Operation};
-use crate::column::{BytesColumn, Column};
+use super::operations::{Operation, Run};
+use super::records::Records;
+use super::{Convert, MessageContext};
+use crate::column::{BytesColumn, Column, ColumnKind};
 
 /// Seconds from the era of NTP timestamps, 1900, to that of Unix, 1970.
 const NTP_TO_UNIX: u64 = 2_208_988_800;
+
+/// Appends one value per record to each column of a run. This is where the time goes.
+pub(super) fn append_run(run: &Run, columns: &mut [Column], records: &impl Records) {
+    match run.kind {
+        ColumnKind::U8 => append_run_to::<u8>(run, columns, records),
+        ColumnKind::U16 => append_run_to::<u16>(run, columns, records),
+        ColumnKind::U32 => append_run_to::<u32>(run, columns, records),
+        ColumnKind::U64 => append_run_to::<u64>(run, columns, records),
+        ColumnKind::Bytes16 | ColumnKind::Bytes => {} // runs are of numbers
+    }
+}
+
+fn append_run_to<T: Number>(run: &Run, columns: &mut [Column], records: &impl Records) {
+    match run.width {
+        1 => append_run_from::<T, 1>(run, columns, records, |bytes| u8::from_be_bytes(bytes).into()),
+        2 => append_run_from::<T, 2>(run, columns, records, |bytes| u16::from_be_bytes(bytes).into()),
+        4 => append_run_from::<T, 4>(run, columns, records, |bytes| u32::from_be_bytes(bytes).into()),
+        _ => append_run_from::<T, 8>(run, columns, records, u64::from_be_bytes),
+    }
+}
+
+#[inline]
+fn append_run_from<T: Number, const W: usize>(
+    run: &Run,
+    columns: &mut [Column],
+    records: &impl Records,
+    read: impl Fn([u8; W]) -> u64,
+) {
+    for &(column, place) in &run.columns {
+        let Some(column) = columns.get_mut(column) else { continue };
+        match T::values_of(column) {
+            Some(values) => values.extend(records.arrays(place).map(|bytes| T::low_order(read(bytes)))),
+            None => column.push_defaults(records.len()),
+        }
+    }
+}
 
 /// Appends one value per record. If the operation does not fit the column, defaults are appended.
 pub(super) fn append(
@@ -25,7 +62,7 @@ pub(super) fn append(
         },
         Column::Bytes(values) => match operation {
             Operation::VariableBytes(place) => append_bytes(values, records.variable(place)),
-            Operation::FixedBytes(place, width) => append_bytes(values, records.slices(place, width)),
+            Operation::FixedBytes { place, width } => append_bytes(values, records.slices(place, width)),
             _ => values.push_empty(records.len()),
         },
     }
@@ -44,21 +81,18 @@ fn append_numbers<T: Number>(
     context: &MessageContext<'_>,
 ) {
     match operation {
-        Operation::Number { place, width, convert: Convert::Plain } => {
-            append_plain(column, records, place, width);
-        }
         Operation::Number { place, width, convert } => {
             let values = records.slices(place, width).map(read_number);
             column.extend(values.map(|value| T::low_order(to_millis(convert, value))));
         }
-        Operation::Uptime { place, width, boot: Some((boot, boot_width)) } => {
+        Operation::Uptime { place, width } => {
+            let uptimes = records.slices(place, width).map(read_number);
+            column.extend(uptimes.map(|uptime| T::low_order(uptime_to_millis(uptime, context))));
+        }
+        Operation::UptimeAndBoot { place, width, boot: (boot, boot_width) } => {
             let uptimes = records.slices(place, width).map(read_number);
             let boots = records.slices(boot, boot_width).map(read_number);
             column.extend(uptimes.zip(boots).map(|(uptime, boot)| T::low_order(boot.wrapping_add(uptime))));
-        }
-        Operation::Uptime { place, width, boot: None } => {
-            let uptimes = records.slices(place, width).map(read_number);
-            column.extend(uptimes.map(|uptime| T::low_order(uptime_to_millis(uptime, context))));
         }
         Operation::Constant(index) => {
             let value = context.constants.get(index).copied().unwrap_or(0);
@@ -66,19 +100,8 @@ fn append_numbers<T: Number>(
         }
         Operation::Default
         | Operation::Bytes16(_)
-        | Operation::FixedBytes(..)
+        | Operation::FixedBytes { .. }
         | Operation::VariableBytes(_) => column.resize(column.len() + records.len(), T::low_order(0)),
-    }
-}
-
-/// The loops where the time goes: one per width that exporters commonly send.
-fn append_plain<T: Number>(column: &mut Vec<T>, records: &impl Records, place: Place, width: usize) {
-    match width {
-        1 => column.extend(records.arrays(place).map(|bytes| T::low_order(u8::from_be_bytes(bytes).into()))),
-        2 => column.extend(records.arrays(place).map(|bytes| T::low_order(u16::from_be_bytes(bytes).into()))),
-        4 => column.extend(records.arrays(place).map(|bytes| T::low_order(u32::from_be_bytes(bytes).into()))),
-        8 => column.extend(records.arrays(place).map(|bytes| T::low_order(u64::from_be_bytes(bytes)))),
-        _ => column.extend(records.slices(place, width).map(|bytes| T::low_order(read_number(bytes)))),
     }
 }
 
@@ -86,20 +109,30 @@ fn append_plain<T: Number>(column: &mut Vec<T>, records: &impl Records, place: P
 trait Number: Copy {
     /// The low-order bytes of a number.
     fn low_order(value: u64) -> Self;
+
+    /// The values of a column of such numbers.
+    fn values_of(column: &mut Column) -> Option<&mut Vec<Self>>;
 }
 
 macro_rules! number {
-    ($($type:ty),*) => {
+    ($($type:ty: $column:ident),*) => {
         $(impl Number for $type {
             #[inline(always)]
             fn low_order(value: u64) -> Self {
                 value as $type
             }
+
+            fn values_of(column: &mut Column) -> Option<&mut Vec<Self>> {
+                match column {
+                    Column::$column(values) => Some(values),
+                    _ => None,
+                }
+            }
         })*
     };
 }
 
-number!(u8, u16, u32, u64);
+number!(u8: U8, u16: U16, u32: U32, u64: U64);
 
 /// A big-endian number of any length (RFC 7011 section 6.2); of more than 8 bytes the last 8 count.
 fn read_number(bytes: &[u8]) -> u64 {

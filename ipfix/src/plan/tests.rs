@@ -1,6 +1,7 @@
 use super::*;
 use crate::encode::MessageBuilder;
 use crate::message::{Protocol, Sets, parse_header};
+use crate::template::VARIABLE;
 
 const PORT: Element = Element::iana(7);
 const HOST: Element = Element::vas_experts(2001);
@@ -296,7 +297,7 @@ fn sets_outside_the_buffer_are_cut() {
 fn uptimes_use_the_boot_time_of_the_record() {
     let uptime = Source { convert: Convert::UptimeToMillis, ..source(Element::iana(22), 4, 4) };
     let wanted = [Wanted { kind: ColumnKind::U64, sources: vec![uptime], constant: None }];
-    let fields = vec![FieldSpec::new(Element::iana(22), 4), FieldSpec::new(BOOT_TIME, 8)];
+    let fields = vec![FieldSpec::new(Element::iana(22), 4), FieldSpec::new(Element::iana(160), 8)];
     let plan = Plan::compile(&Template::new(256, 0, fields), &wanted);
     let mut columns = columns(&wanted);
     plan.decode(&[0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 100], &context(&[]), &mut columns);
