@@ -15,6 +15,9 @@ mod report;
 mod tcp;
 mod udp;
 
+#[cfg(test)]
+mod tests;
+
 pub use options::Options;
 pub use report::Summary;
 
