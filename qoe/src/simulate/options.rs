@@ -119,7 +119,10 @@ impl Options {
         );
         let addresses =
             self.to.to_socket_addrs().with_context(|| format!("--to {}: expected HOST:PORT", self.to))?;
-        Ok(addresses.collect())
+        let mut addresses: Vec<SocketAddr> = addresses.collect();
+        // `localhost` is both ::1 and 127.0.0.1; receivers listen on the latter unless told otherwise.
+        addresses.sort_by_key(SocketAddr::is_ipv6);
+        Ok(addresses)
     }
 
     /// Records a second of one connection; 0: no limit.
