@@ -10,6 +10,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
+use std::time::Duration;
 
 use common::{READY, SERVER, STOP, eventually, start};
 use embedded::testing::{TestDir, TestServer};
@@ -27,6 +28,30 @@ fn starts_answers_and_stops_in_order() {
     assert_eq!(server.query("SELECT 6 * 7").unwrap(), "42\n");
     assert_eq!(server.stop(STOP).unwrap(), Stopped::Orderly);
     assert!(server.query("SELECT 1").is_err());
+}
+
+#[test]
+fn a_stop_while_it_starts_is_orderly_too() {
+    let dir = TestDir::new().unwrap();
+    let prepared = prepare(&Settings::new(dir.path())).unwrap();
+    for pause in [0, 20, 60, 120] {
+        let mut child = SERVER.spawn(&prepared).unwrap();
+        thread::sleep(Duration::from_millis(pause));
+        assert_eq!(child.stop(STOP).unwrap(), Stopped::Orderly, "after {pause} ms");
+    }
+}
+
+#[test]
+fn a_restarted_server_keeps_its_ports() {
+    let dir = TestDir::new().unwrap();
+    let first = prepare(&Settings::new(dir.path())).unwrap();
+    let again = prepare(&Settings::new(dir.path())).unwrap();
+    assert_eq!(first.connection, again.connection);
+    assert_ne!(first.connection.http_port, first.connection.tcp_port);
+    let _taken = TcpListener::bind((Ipv4Addr::LOCALHOST, first.connection.http_port)).unwrap();
+    let other = prepare(&Settings::new(dir.path())).unwrap();
+    assert_ne!(other.connection.http_port, first.connection.http_port);
+    assert_eq!(other.connection.tcp_port, first.connection.tcp_port);
 }
 
 fn with_rows(server: &TestServer) {
@@ -72,19 +97,13 @@ fn a_second_server_on_the_same_directory_is_refused() {
     assert!(matches!(error, ServerError::Locked { .. }), "{error}");
 
     let mut second = SERVER.spawn(&server.prepared).unwrap();
-    // The first one answers on the port all the same; the second one's end must win.
-    assert!(eventually(|| second.ended().is_ok_and(|ended| ended.is_some())));
-    let text = second.wait_ready(READY).unwrap_err().to_string();
-    let mut third = SERVER.spawn(&server.prepared).unwrap();
-    let mut message = String::new();
-    assert!(eventually(|| match third.ended() {
-        Ok(Some(error)) => {
-            message = error.to_string();
-            true
-        }
-        Ok(None) | Err(_) => false,
+    let mut text = String::new();
+    // Not `wait_ready`: the first one answers on the port.
+    assert!(eventually(|| {
+        text = second.ended().unwrap().map_or_else(String::new, |error| error.to_string());
+        !text.is_empty()
     }));
-    assert!(message.contains("is locked: another ClickHouse runs there"), "{message} {text}");
+    assert!(text.contains("is locked: another ClickHouse runs there"), "{text}");
     assert_eq!(server.query("SELECT 1").unwrap(), "1\n");
 }
 

@@ -47,10 +47,8 @@ fn only_the_password_opens_the_door() {
         assert!(text.contains("AUTHENTICATION_FAILED"), "{user}: {text}");
     }
     // The engine itself is `default` and keeps everybody else out.
-    for password in ["", "x"] {
-        let text = refused(connection.query_as("default", password, "SELECT 1"));
-        assert!(text.contains("USER_SESSION_LIMIT_EXCEEDED"), "{text}");
-    }
+    let text = refused(connection.query_as("default", "", "SELECT 1"));
+    assert!(text.contains("USER_SESSION_LIMIT_EXCEEDED"), "{text}");
 }
 
 #[test]
