@@ -52,10 +52,7 @@ pub(crate) fn length(path: &Path) -> u64 {
 /// Whether what was written after the log was `since` bytes long holds this text; false if there is no
 /// log.
 pub(crate) fn says(path: &Path, since: u64, text: &str) -> bool {
-    let Ok(mut file) = File::open(path) else { return false };
-    let mut bytes = Vec::new();
-    let read = file.seek(SeekFrom::Start(since)).and_then(|_| file.take(MOST_BYTES).read_to_end(&mut bytes));
-    read.is_ok() && String::from_utf8_lossy(&bytes).contains(text)
+    read_since(path, since, MOST_BYTES).is_ok_and(|written| written.contains(text))
 }
 
 /// The last lines that were written after the log was `since` bytes long.
@@ -64,20 +61,25 @@ pub(crate) fn tail(path: &Path, since: u64) -> String {
 }
 
 fn read_tail(path: &Path, since: u64) -> std::io::Result<String> {
-    let mut file = File::open(path)?;
-    let length = file.metadata()?.len();
-    // A log that became shorter was trimmed: everything in it is new.
-    let since = if since > length { 0 } else { since };
-    file.seek(SeekFrom::Start(since.max(length.saturating_sub(TAIL_BYTES))))?;
-    let mut bytes = Vec::new();
-    file.take(TAIL_BYTES).read_to_end(&mut bytes)?;
-    let text = String::from_utf8_lossy(&bytes);
+    let text = read_since(path, since, TAIL_BYTES)?;
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
     if lines.is_empty() {
         return Ok("(nothing was written)".to_owned());
     }
     let shown = lines.get(lines.len().saturating_sub(TAIL_LINES)..).unwrap_or_default();
     Ok(shown.join("\n"))
+}
+
+/// The last `most` bytes of what was written after the log was `since` bytes long.
+fn read_since(path: &Path, since: u64, most: u64) -> std::io::Result<String> {
+    let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
+    // A log that became shorter was trimmed: everything in it is new.
+    let since = if since > length { 0 } else { since };
+    file.seek(SeekFrom::Start(since.max(length.saturating_sub(most))))?;
+    let mut bytes = Vec::new();
+    file.take(most).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 #[cfg(test)]
@@ -93,6 +95,7 @@ mod tests {
         assert_eq!(tail(&path, 0), "first line\nsecond line\nthird line");
         assert_eq!(tail(&path, 11), "second line\nthird line");
         assert!(says(&path, 11, "second") && !says(&path, 11, "first"));
+        assert!(says(&path, 1000, "first"), "a log that became shorter is all new");
         trim(&path, 100).unwrap();
         assert_eq!(length(&path), 34);
         trim(&path, 11).unwrap();

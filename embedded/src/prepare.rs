@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::config;
 use crate::connection::Connection;
-use crate::engine::{Engine, locate};
+use crate::engine::{Engine, check_cpu, locate};
 use crate::error::{ServerError, system};
 use crate::settings::{DATABASE, Layout, Settings, USER};
 
@@ -36,7 +36,7 @@ pub struct Prepared {
 /// Finds the engine, makes the directories and writes the files that the server needs.
 ///
 /// # Errors
-/// [`ServerError`]: no engine, not writable, or a server is running there.
+/// [`ServerError`]: no engine, no AVX2, not writable, or a server is running there.
 pub fn prepare(settings: &Settings) -> Result<Prepared, ServerError> {
     let settings = absolute(settings)?;
     let layout = Layout::of(&settings);
@@ -74,6 +74,7 @@ pub(crate) fn lock(layout: &Layout) -> Result<File, ServerError> {
 /// [`prepare`], for who holds the lock already.
 pub(crate) fn prepare_locked(settings: &Settings, layout: &Layout) -> Result<Prepared, ServerError> {
     let engine = locate(settings.engine.as_deref())?;
+    check_cpu(&engine)?;
     for dir in
         [&layout.data, &layout.cold, &layout.tmp, &layout.user_files, &layout.log_dir, &metadata_dir(layout)]
     {

@@ -17,7 +17,7 @@ use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, getppid, pipe2};
 
-use crate::engine::{Engine, check_cpu};
+use crate::engine::Engine;
 use crate::error::{ServerError, system};
 use crate::library::{self, exit_now};
 use crate::log;
@@ -68,7 +68,6 @@ fn serve(settings: &Settings) -> Result<Never, ServerError> {
     let layout = Layout::of(&settings);
     let lock = lock(&layout)?;
     let prepared = prepare_locked(&settings, &layout)?;
-    check_cpu(&prepared.engine)?;
     check_port(prepared.settings.http_port)?;
     check_port(prepared.settings.tcp_port)?;
     match &prepared.engine {
