@@ -58,7 +58,14 @@ fn a_restored_young_intent_that_the_other_life_lost_and_cut_anew() {
 #[test]
 fn a_restored_copy_and_a_clock_behind_the_other_life() {
     let setup = Setup::new(&[(Kill, 2), (Restore, 1), (ClockBack, 1)], 4);
-    breaks(setup.lift(|borders| borders.clock_is_ahead_of_restore = false), COMPLETE);
+    breaks(setup.lift(|borders| borders.clock_is_ahead_of_lost_frames = false), COMPLETE);
+}
+
+#[test]
+fn an_unsynced_power_cut_and_a_clock_behind_the_frames_it_took() {
+    let setup = Setup::new(&[(PowerCut, 1), (ClockBack, 1), (Kill, 1)], 3);
+    let setup = setup.with(|rules| rules.sync_before_insert = false);
+    breaks(setup.lift(|borders| borders.clock_is_ahead_of_lost_frames = false), COMPLETE);
 }
 
 #[test]

@@ -119,9 +119,24 @@ fn token_trusted_across_a_server_upgrade() {
 fn counting_by_span_of_time() {
     // In a restored copy, rows of the other life lie between the frames of a range: "some rows are there"
     // is taken for "all of the range is there", and the range is never sent.
-    let faults = [(Kill, 1), (Restore, 1), (PowerCut, 1), (TenMinutes, 1)];
-    let setup = Setup::new(&faults, 4).size(|size| size.in_flight = 2);
-    breaks(setup.with(|rules| rules.count_by_frame = false), DONE);
+    let setup = Setup::new(&[(Kill, 2), (Restore, 1)], 3).size(|size| size.in_flight = 2);
+    let setup = setup.with(|rules| {
+        rules.count_by_frame = false;
+        rules.count_young_intents = true;
+    });
+    breaks(setup, DONE);
+}
+
+#[test]
+fn counting_on_the_intents_shard_only() {
+    // The copy holds an intent that the other life lost unsynced and sent anew to another shard.
+    let setup = Setup::new(&[(Kill, 1), (PowerCut, 1), (Restore, 1)], 3);
+    let setup = setup.size(|size| (size.arrivals, size.shards) = (1, 2)).with(|rules| {
+        rules.count_asks_every_shard = false;
+        rules.count_young_intents = true;
+        rules.sync_before_insert = false;
+    });
+    breaks(setup, ONCE);
 }
 
 #[test]

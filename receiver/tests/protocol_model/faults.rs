@@ -25,17 +25,7 @@ impl Setup {
         let borders = &self.borders;
         match fault {
             Fault::Kill if up => actions.push(Action::Kill),
-            Fault::PowerCut if up => {
-                for (frames, records) in tails(&state.disk, state.disk.synced_to, state.disk.synced_records) {
-                    let intent = |record: &Record| matches!(record, Record::Intent(_));
-                    let mut lost = state.disk.log.iter().skip(usize::from(records));
-                    let named = state.disk.log.iter().filter(|r| intent(r)).map(Record::last).max();
-                    let lost_intent = lost.any(intent) || named.is_some_and(|last| last > frames);
-                    if !lost_intent || quiet || !borders.attempts_outlive_no_lost_intent {
-                        actions.push(Action::PowerCut { frames, records });
-                    }
-                }
-            }
+            Fault::PowerCut if up => self.power_cuts(state, actions),
             Fault::LoseAcknowledgement | Fault::CutRequest | Fault::GiveUp => {
                 for (at, request) in state.requests.iter().enumerate() {
                     match fault {
@@ -71,8 +61,10 @@ impl Setup {
             Fault::Restore => self.restores(state, actions),
             Fault::LoseJournal if !up => actions.push(Action::LoseJournal),
             Fault::ClockBack => {
-                let restored = state.spent[Fault::Restore as usize] > 0;
-                if !restored || !borders.clock_is_ahead_of_restore {
+                let unsynced_cut =
+                    !self.rules.sync_before_insert && state.spent[Fault::PowerCut as usize] > 0;
+                let frames_taken = unsynced_cut || state.spent[Fault::Restore as usize] > 0;
+                if !frames_taken || !borders.clock_is_ahead_of_lost_frames {
                     actions.push(Action::ClockBack);
                 }
             }
@@ -87,6 +79,24 @@ impl Setup {
         }
     }
 
+    /// Each unsynced tail that a power cut can take.
+    fn power_cuts(&self, state: &State, actions: &mut Vec<Action>) {
+        let borders = &self.borders;
+        let clock_back = !self.rules.sync_before_insert && state.spent[Fault::ClockBack as usize] > 0;
+        if clock_back && borders.clock_is_ahead_of_lost_frames {
+            return;
+        }
+        let intent = |record: &Record| matches!(record, Record::Intent(_));
+        let named = state.disk.log.iter().filter(|record| intent(record)).map(Record::last).max();
+        for (frames, records) in tails(&state.disk, state.disk.synced_to, state.disk.synced_records) {
+            let mut lost = state.disk.log.iter().skip(usize::from(records));
+            let lost_intent = lost.any(intent) || named.is_some_and(|last| last > frames);
+            if !lost_intent || state.requests.is_empty() || !borders.attempts_outlive_no_lost_intent {
+                actions.push(Action::PowerCut { frames, records });
+            }
+        }
+    }
+
     /// Copying is free and done once; putting the copy in place is the fault.
     fn restores(&self, state: &State, actions: &mut Vec<Action>) {
         let Some(copy) = &state.copy else {
@@ -94,7 +104,8 @@ impl Setup {
             return;
         };
         let quiet = state.requests.is_empty() || !self.borders.attempts_end_before_restore;
-        let clock = state.spent[Fault::ClockBack as usize] == 0 || !self.borders.clock_is_ahead_of_restore;
+        let clock =
+            state.spent[Fault::ClockBack as usize] == 0 || !self.borders.clock_is_ahead_of_lost_frames;
         if state.receiver.is_none() && quiet && clock {
             for (frames, records) in tails(copy, 0, 0) {
                 actions.push(Action::Restore { frames, records });

@@ -20,8 +20,11 @@ pub const LEDGER: &str = "the ledger balances";
 /// Name of `drained`, which some history must reach.
 pub const DRAINED: &str = "everything arrived, was stored and deleted";
 
+/// A check of one state.
+pub type Check = fn(&Setup, &State) -> bool;
+
 /// All names with their checks, for the seeded walks.
-pub const ALL: [(&str, fn(&Setup, &State) -> bool); 5] = [
+pub const ALL: [(&str, Check); 5] = [
     (ONCE, once),
     (COMPLETE, complete_at_rest),
     (DELETED, deleted_is_done),

@@ -92,14 +92,16 @@ impl Setup {
 
     /// A frame arrives and is journaled.
     pub fn arrive(&self, state: &mut State) {
+        let time = |content: u8| state.origins[usize::from(content)].received_at;
+        let newest = state.disk.frames.iter().rfind(|frame| !frame.lost);
+        let mut number = newest.map_or(0, |frame| frame.number);
+        let mut newest_time = newest.map_or(0, |frame| time(frame.content));
+        if self.rules.number_above_log {
+            number = number.max(state.disk.highest_known());
+            newest_time = members(state.disk.named_frames()).map(time).fold(newest_time, u8::max);
+        }
         let disk = &mut state.disk;
         let content = state.origins.len() as u8;
-        let newest = disk.frames.iter().rfind(|frame| !frame.lost);
-        let newest_time = newest.map_or(0, |frame| state.origins[usize::from(frame.content)].received_at);
-        let mut number = newest.map_or(0, |frame| frame.number);
-        if self.rules.number_above_log {
-            number = number.max(disk.highest_known());
-        }
         let received_at = state.clock.max(newest_time + 1);
         state.clock = received_at + 1;
         state.origins.push(Origin { identity: disk.identity, received_at });
@@ -214,15 +216,22 @@ impl Setup {
         self.finish(state, request.first, rows);
     }
 
-    /// Counts the rows of an intent's frames on its shard.
+    /// Counts the rows of an intent's frames.
     fn count_range(&self, state: &State, intent: &Intent) -> u8 {
-        let shard = &state.shards[usize::from(intent.shard)];
         let times = self.times(state, intent.crc);
-        if self.rules.count_by_frame {
-            return times.iter().map(|time| state.count(self, shard, *time, *time)).sum();
-        }
         let (from, to) = (times.iter().min().copied(), times.iter().max().copied());
-        state.count(self, shard, from.unwrap_or(1), to.unwrap_or(0))
+        let mut rows = 0;
+        for (index, shard) in (0u8..).zip(&state.shards) {
+            if index != intent.shard && !self.rules.count_asks_every_shard {
+                continue;
+            }
+            if self.rules.count_by_frame {
+                rows += times.iter().map(|time| state.count(self, shard, *time, *time)).sum::<u8>();
+            } else {
+                rows += state.count(self, shard, from.unwrap_or(1), to.unwrap_or(0));
+            }
+        }
+        rows
     }
 
     /// Arrival times of journal frames.
@@ -276,20 +285,15 @@ impl Setup {
         let live = receiver.ranges.remove(at);
         receiver.decoded -= live.decoded;
         for number in intent.first..=intent.last {
-            self.mark_stored(state, number, Some(intent.shard));
+            self.mark_stored(state, number);
         }
     }
 
     /// Marks a frame as done if the table holds it; else it is unnamed and will be cut anew.
-    fn mark_stored(&self, state: &mut State, number: u8, only: Option<u8>) {
+    fn mark_stored(&self, state: &mut State, number: u8) {
         let (frames, released) = self.range_and_rows(&state.disk, number, number);
         let Some(time) = self.times(state, frames).first().copied() else { return };
-        let mut rows = 0;
-        for (index, shard) in (0u8..).zip(&state.shards) {
-            if only.is_none_or(|only| only == index) {
-                rows += state.count(self, shard, time, time);
-            }
-        }
+        let rows: u8 = state.shards.iter().map(|shard| state.count(self, shard, time, time)).sum();
         if rows == 0 {
             return;
         }
@@ -307,7 +311,7 @@ impl Setup {
         let unnamed: Vec<u8> =
             self.unnamed(&state.disk, receiver).map(|f| f.number).filter(|number| *number <= known).collect();
         for number in unnamed {
-            self.mark_stored(state, number, None);
+            self.mark_stored(state, number);
         }
     }
 

@@ -33,6 +33,8 @@ pub struct Rules {
     pub count_by_frame: bool,
     /// Counting asks for rows of this journal's identity only.
     pub count_names_identity: bool,
+    /// Counting asks every shard, not only the one the intent is bound to.
+    pub count_asks_every_shard: bool,
     /// At start, frames that no intent names are looked up in the table before they are cut.
     pub resume_check: bool,
     /// Segments are deleted below the low-water mark of the checkpoint on disk.
@@ -43,7 +45,7 @@ pub struct Rules {
     pub waiting_rows_carry_template_arrival: bool,
     /// "Not in the table" is believed for less than ten minutes and as long as the server stays the same.
     pub absent_expires: bool,
-    /// New frames are numbered above everything that journal, log or checkpoint ever named.
+    /// New frames are numbered, and timed, above everything that journal, log or checkpoint ever named.
     pub number_above_log: bool,
     /// A new journal gets a new identity.
     pub fresh_identity: bool,
@@ -74,6 +76,7 @@ impl Rules {
             server_change_makes_old: true,
             count_by_frame: true,
             count_names_identity: true,
+            count_asks_every_shard: true,
             resume_check: true,
             absent_expires: true,
             delete_below_checkpoint: true,
@@ -102,8 +105,9 @@ pub struct Borders {
     pub attempts_outlive_no_lost_intent: bool,
     /// No attempt is running when a version starts that cuts another number of blocks.
     pub attempts_end_before_upgrade: bool,
-    /// Our clock is not set back behind the earlier life when a restored copy starts.
-    pub clock_is_ahead_of_restore: bool,
+    /// Our clock is not set back behind frames that were stored and that a restored copy, or a power cut
+    /// without syncing, took from the journal.
+    pub clock_is_ahead_of_lost_frames: bool,
 }
 
 impl Borders {
@@ -115,7 +119,7 @@ impl Borders {
             attempts_end_before_restore: true,
             attempts_outlive_no_lost_intent: true,
             attempts_end_before_upgrade: true,
-            clock_is_ahead_of_restore: true,
+            clock_is_ahead_of_lost_frames: true,
         }
     }
 }

@@ -159,6 +159,14 @@ impl Disk {
         journal.chain(self.log.iter().map(Record::last)).fold(self.checkpoint.low_water, u8::max)
     }
 
+    /// The frames that checkpoint and log name, done or not. (The real ones hold the arrival times.)
+    pub fn named_frames(&self) -> Frames {
+        self.log.iter().fold(self.checkpoint.frames, |frames, record| match record {
+            Record::Done { frames: more, .. } => frames | more,
+            Record::Intent(intent) => frames | intent.crc,
+        })
+    }
+
     /// The frames that checkpoint and log call done.
     pub fn done_frames(&self) -> Frames {
         self.log.iter().fold(self.checkpoint.frames, |frames, record| match record {
