@@ -1,9 +1,23 @@
-//! The one binary.
+//! `qoe`, the one binary: a whole system on one machine (`up`), its parts (`receiver`,
+//! `clickhouse-server`), and questions to it (`query`, `ledger`, `journal`). This file only finds the
+//! subcommand; each has a file of its own.
+
+mod clickhouse_server;
+mod data_dir;
+mod journal;
+mod ledger;
+mod logging;
+mod query;
+mod receiver_process;
+mod schema_command;
+mod simulate;
+mod up;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-mod simulate;
-
+/// Qoeplane: receives what DPIs say about subscribers' sessions and keeps it in ClickHouse.
 #[derive(Parser)]
 #[command(name = "qoe", version)]
 struct Arguments {
@@ -13,20 +27,52 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Run everything on this machine, as a YAML file says
+    Up(up::Options),
+    /// Ask ClickHouse: any SQL, any FORMAT
+    Query(query::Options),
+    /// Show whether everything that was sent is stored
+    Ledger(ledger::Options),
+    /// Look into journals, send set-aside rows again
+    Journal(journal::Options),
+    /// Print the tables' DDL
+    Schema(schema_command::Options),
     /// Be a DPI: send flow records
     Simulate(simulate::Options),
+    /// Run one receiver from its configuration file
+    Receiver(receiver_process::Options),
+    /// Run the embedded ClickHouse; started by `qoe up`
+    #[command(hide = true)]
+    ClickhouseServer(clickhouse_server::Options),
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Up(options) => up::run(&options),
+        Command::Query(options) => query::run(&options),
+        Command::Ledger(options) => ledger::run(&options),
+        Command::Journal(options) => journal::run(&options),
+        Command::Schema(options) => schema_command::run(&options),
+        Command::Simulate(options) => run_simulator(options),
+        Command::Receiver(options) => receiver_process::run(&options),
+        // Must be the first thing that this process does: no thread may exist before.
+        Command::ClickhouseServer(options) => return clickhouse_server::run(&options),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("qoe: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 #[allow(clippy::print_stdout, reason = "this is the program's output")]
-fn main() -> anyhow::Result<()> {
-    match Arguments::parse().command {
-        Command::Simulate(options) => {
-            let summary = simulate::run(options)?;
-            println!("{}", summary.to_json_line()?);
-            match summary.error {
-                Some(error) => anyhow::bail!(error),
-                None => Ok(()),
-            }
-        }
+fn run_simulator(options: simulate::Options) -> anyhow::Result<()> {
+    let summary = simulate::run(options)?;
+    println!("{}", summary.to_json_line()?);
+    match summary.error {
+        Some(error) => anyhow::bail!(error),
+        None => Ok(()),
     }
 }

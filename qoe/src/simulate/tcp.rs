@@ -10,7 +10,7 @@ use super::connection::{Clock, Fate, Tampering};
 use super::exporter::{Exporter, Templates};
 use super::options::Options;
 use super::pace::Pace;
-use super::report::Tally;
+use super::report::{Tally, Weight};
 use link::{Boundary, Closing, Link, Progress, Trouble};
 
 /// Messages are handed to the kernel in batches of about this many bytes.
@@ -74,23 +74,13 @@ impl Sender<'_> {
                     Fate::Send | Fate::Late => 1,
                     Fate::Twice => 2,
                 };
-                for _ in 0..copies {
+                for copy in 0..copies {
                     batch.extend_from_slice(message.bytes);
-                    boundaries.push(Boundary { end: batch.len(), next_sequence });
+                    boundaries.push(Boundary { end: batch.len(), next_sequence, weight, is_copy: copy > 0 });
                 }
-                self.tally.messages += copies;
-                self.tally.bytes += copies * message.bytes.len() as u64;
-                match copies {
-                    0 => {
-                        self.tally.lost.add(&weight);
-                        self.tally.lost_messages += 1;
-                    }
-                    1 => self.tally.sent.add(&weight),
-                    _ => {
-                        self.tally.sent.add(&weight);
-                        self.tally.duplicated_messages += 1;
-                        self.tally.duplicated_records += weight.records;
-                    }
+                if copies == 0 {
+                    self.tally.lost.add(&weight);
+                    self.tally.lost_messages += 1;
                 }
             }
             self.deliver(&batch, &boundaries, first_sequence)?;
@@ -103,28 +93,40 @@ impl Sender<'_> {
 
     /// Hands a whole batch to the kernel, over as many connections as it takes.
     fn deliver(&mut self, batch: &[u8], boundaries: &[Boundary], first_sequence: u32) -> Result<(), Trouble> {
-        let mut boundaries = boundaries.iter();
+        let mut rest = boundaries;
         let mut sequence = first_sequence;
         let mut done = 0;
         loop {
-            match self.link.write(batch, done, boundaries.as_slice())? {
-                Progress::All => {
-                    self.link.works();
-                    return Ok(());
-                }
-                Progress::Broken { written } => {
-                    // A message of which nothing was written is sent again, any other was in flight.
-                    while let Some(next) = boundaries.as_slice().first() {
-                        if done >= written {
-                            break;
-                        }
-                        done = next.end;
-                        sequence = next.next_sequence;
-                        boundaries.next();
-                    }
-                }
+            let progress = self.link.write(batch, done, rest);
+            let written = match progress {
+                Progress::All => batch.len(),
+                Progress::Broken { written } => written,
+            };
+            // A message of which nothing was written is sent again, any other counts as sent.
+            while let Some((next, after)) = rest.split_first()
+                && done < written
+            {
+                self.count(next, next.end - done);
+                done = next.end;
+                sequence = next.next_sequence;
+                rest = after;
+            }
+            if matches!(progress, Progress::All) {
+                self.link.works();
+                return Ok(());
             }
             self.connect(sequence)?;
+        }
+    }
+
+    fn count(&mut self, message: &Boundary, bytes: usize) {
+        self.tally.messages += 1;
+        self.tally.bytes += bytes as u64;
+        if message.is_copy {
+            self.tally.duplicated_messages += 1;
+            self.tally.duplicated_records += message.weight.records;
+        } else {
+            self.tally.sent.add(&message.weight);
         }
     }
 
@@ -133,14 +135,28 @@ impl Sender<'_> {
         loop {
             self.link.connect()?;
             let message = self.exporter.templates(Templates::Both, sequence, self.clock.now_ms())?;
-            self.tally.messages += 1;
-            self.tally.bytes += message.len() as u64;
-            let whole = [Boundary { end: message.len(), next_sequence: sequence }];
-            match self.link.write(message, 0, &whole)? {
-                Progress::All => return Ok(()),
-                Progress::Broken { .. } => {}
+            let whole = [Boundary {
+                end: message.len(),
+                next_sequence: sequence,
+                weight: Weight::default(),
+                is_copy: false,
+            }];
+            let length = message.len();
+            match self.link.write(message, 0, &whole) {
+                Progress::Broken { written: 0 } => {}
+                // It may also have gone out in full before the receiver asked us to stop.
+                Progress::Broken { .. } => self.count_templates(length),
+                Progress::All => {
+                    self.count_templates(length);
+                    return Ok(());
+                }
             }
         }
+    }
+
+    fn count_templates(&mut self, bytes: usize) {
+        self.tally.messages += 1;
+        self.tally.bytes += bytes as u64;
     }
 
     /// Closes our side and waits until the receiver closes its side: then it has read everything.

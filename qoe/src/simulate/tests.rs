@@ -57,5 +57,5 @@ fn wrong_options_are_named() {
 fn a_receiver_that_is_not_there_is_reported_and_what_was_sent_too() {
     let summary = super::run(options("127.0.0.1:1", &["--records", "5", "--patience", "0"])).unwrap();
     assert_eq!(summary.records, 0);
-    assert!(summary.error.unwrap().starts_with("no connection to 127.0.0.1:1: "));
+    assert!(summary.error.unwrap().starts_with("gave up on 127.0.0.1:1: "));
 }

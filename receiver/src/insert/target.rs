@@ -105,7 +105,8 @@ impl Target {
 
     /// Inserts one row of the ledger with the pinned settings.
     pub async fn insert_ledger_row(&self, row: &LedgerRow, token: &str) -> Result<(), Failure> {
-        let mut insert = self.client.insert::<LedgerRow>(&self.qualified(LEDGER)).await?;
+        let mut insert =
+            self.client.clone().with_database(&self.database).insert::<LedgerRow>(LEDGER).await?;
         insert = insert.with_setting("insert_deduplication_token", token);
         for (name, value) in PINNED {
             insert = insert.with_setting(name, value);

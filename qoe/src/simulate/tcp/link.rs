@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 
+use crate::simulate::report::Weight;
+
 /// How long a failed connection waits before the next attempt: doubled from the first to the second.
 const FIRST_BACKOFF: Duration = Duration::from_millis(50);
 const LAST_BACKOFF: Duration = Duration::from_secs(1);
@@ -34,6 +36,10 @@ pub(super) struct Boundary {
     pub(super) end: usize,
     /// The sequence number of the message after it.
     pub(super) next_sequence: u32,
+    /// What it holds, for counting.
+    pub(super) weight: Weight,
+    /// Whether it was sent before.
+    pub(super) is_copy: bool,
 }
 
 /// How far a write came.
@@ -61,11 +67,21 @@ pub(super) struct Link {
     backoff: Duration,
     /// When it broke, unless something was delivered since.
     failing_since: Option<Instant>,
+    /// Why it broke.
+    reason: String,
 }
 
 impl Link {
     pub(super) fn new(address: SocketAddr, patience: Duration) -> Link {
-        Link { address, patience, stream: None, connects: 0, backoff: FIRST_BACKOFF, failing_since: None }
+        Link {
+            address,
+            patience,
+            stream: None,
+            connects: 0,
+            backoff: FIRST_BACKOFF,
+            failing_since: None,
+            reason: String::new(),
+        }
     }
 
     /// Says that a batch was delivered.
@@ -81,12 +97,11 @@ impl Link {
     pub(super) fn connect(&mut self) -> Result<(), Trouble> {
         let failing_since = *self.failing_since.get_or_insert_with(Instant::now);
         let mut again = self.connects > 0;
-        let mut reason = "it closes every connection".to_owned();
         loop {
             // A connection that broke at once must not be made again in a tight loop.
             if again {
                 if failing_since.elapsed() >= self.patience {
-                    return Err(Trouble::GaveUp(format!("no connection to {}: {reason}", self.address)));
+                    return Err(Trouble::GaveUp(format!("gave up on {}: {}", self.address, self.reason)));
                 }
                 std::thread::sleep(self.backoff);
                 self.backoff = (self.backoff * 2).min(LAST_BACKOFF);
@@ -97,7 +112,7 @@ impl Link {
                     self.connects += 1;
                     return Ok(());
                 }
-                Err(error) => reason = error.to_string(),
+                Err(error) => self.reason = error.to_string(),
             }
             again = true;
         }
@@ -112,14 +127,9 @@ impl Link {
 
     /// Writes `batch` from `start` on. When the receiver closes its side, which announces that it
     /// stops, the message begun is completed and our side closed: nothing is lost then.
-    pub(super) fn write(
-        &mut self,
-        batch: &[u8],
-        start: usize,
-        boundaries: &[Boundary],
-    ) -> Result<Progress, Trouble> {
+    pub(super) fn write(&mut self, batch: &[u8], start: usize, boundaries: &[Boundary]) -> Progress {
         let Some(stream) = &mut self.stream else {
-            return Ok(Progress::Broken { written: start });
+            return Progress::Broken { written: start };
         };
         let mut written = start;
         let mut until = batch.len();
@@ -128,6 +138,7 @@ impl Link {
         let broken = loop {
             if !asked_to_stop && matches!(look_for_end(stream), End::Closed) {
                 asked_to_stop = true;
+                self.reason = "it closes the connection".to_owned();
                 until = boundary_at_or_after(written, start, boundaries).min(batch.len());
             }
             if written >= until {
@@ -141,17 +152,21 @@ impl Link {
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     if progress_at.elapsed() >= self.patience {
-                        let reason = format!("{} takes nothing for {:?}", self.address, self.patience);
-                        return Err(Trouble::GaveUp(reason));
+                        self.failing_since.get_or_insert(progress_at);
+                        self.reason = format!("it takes nothing for {:?}", self.patience);
+                        break true;
                     }
                     wait(stream, asked_to_stop);
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(_) => break true,
+                Err(error) => {
+                    self.reason = error.to_string();
+                    break true;
+                }
             }
         };
         if !broken {
-            return Ok(Progress::All);
+            return Progress::All;
         }
         if let Some(stream) = self.stream.take()
             && asked_to_stop
@@ -159,7 +174,7 @@ impl Link {
         {
             close_and_wait(stream);
         }
-        Ok(Progress::Broken { written })
+        Progress::Broken { written }
     }
 
     pub(super) fn close(&mut self) -> Closing {

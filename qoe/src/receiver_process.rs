@@ -1,0 +1,41 @@
+//! `qoe receiver`: one receiver process. `qoe up` starts it as a child; in a pod it is the whole
+//! container.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Args;
+use crds::receiver::ReceiverConfig;
+use nix::sys::prctl;
+use nix::sys::signal::Signal;
+use nix::unistd::getppid;
+
+use crate::logging;
+
+/// Options of `qoe receiver`.
+#[derive(Args)]
+pub struct Options {
+    /// The receiver's configuration, JSON
+    #[arg(long)]
+    config: PathBuf,
+    /// Process id of the parent: stop when it ends
+    #[arg(long, hide = true)]
+    parent: Option<i32>,
+}
+
+/// Receives until SIGTERM.
+pub fn run(options: &Options) -> anyhow::Result<()> {
+    logging::start("info");
+    if let Some(parent) = options.parent {
+        // A planned stop, like SIGTERM from anybody else.
+        prctl::set_pdeathsig(Signal::SIGTERM).context("cannot ask for the parent's death")?;
+        anyhow::ensure!(getppid().as_raw() == parent, "the parent has ended");
+    }
+    let path = options.config.display();
+    let text = fs::read_to_string(&options.config).with_context(|| format!("cannot read {path}"))?;
+    let config: ReceiverConfig =
+        serde_json::from_str(&text).with_context(|| format!("{path} is not a receiver's configuration"))?;
+    receiver::run(&config)?;
+    Ok(())
+}
