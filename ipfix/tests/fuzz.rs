@@ -38,17 +38,16 @@ fn damaged_messages_break_nothing() {
             damage(&mut message, &corpus, &mut rng);
         }
         if messages % 1000 == 0 {
-            collector = Collector::new();
+            collector.begin_session();
         }
         let outcome = catch_unwind(AssertUnwindSafe(|| collector.receive(&message)));
         assert!(outcome.is_ok(), "seed {seed}, message {messages}: {message:02x?}");
         messages += 1;
     }
     let Collector { records, learned, .. } = collector;
-    println!(
-        "seed {seed}: {messages} messages; the last collector saw {records} records, {learned} templates"
-    );
-    assert!(records > 0 && learned > 0, "the fuzzer has to reach the records");
+    println!("seed {seed}: {messages} messages, {records} records, {learned} templates");
+    assert!(messages < 1000 || records > messages / 10, "the fuzzer has to reach the records");
+    assert!(messages < 1000 || learned > messages / 10, "the fuzzer has to reach the templates");
 }
 
 fn damage(message: &mut Vec<u8>, corpus: &[Vec<u8>], rng: &mut SmallRng) {
@@ -118,6 +117,11 @@ impl Collector {
             records: 0,
             learned: 0,
         }
+    }
+
+    fn begin_session(&mut self) {
+        self.cache = TemplateCache::new(LIMITS);
+        self.tracker = SequenceTracker::new();
     }
 
     fn receive(&mut self, message: &[u8]) {
