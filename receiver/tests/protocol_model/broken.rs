@@ -103,6 +103,13 @@ fn old_intents_left_to_the_token() {
 }
 
 #[test]
+fn what_is_left_of_a_torn_range_sent_under_its_token() {
+    // Fewer frames make fewer blocks, and the server takes that for another insert.
+    let setup = Setup::new(&[(Kill, 1), (Restore, 1)], 2);
+    breaks(setup.with(|rules| rules.torn_intent_is_void = false), ONCE);
+}
+
+#[test]
 fn an_old_answer_that_the_frames_are_absent() {
     let setup = Setup::new(&[(Kill, 1), (Upgrade, 1), (TenMinutes, 1), (Forget, 1)], 4);
     let setup = setup.lift(|borders| borders.attempts_end_before_upgrade = false);

@@ -218,7 +218,7 @@ impl Setup {
 
     /// Counts the rows of an intent's frames.
     fn count_range(&self, state: &State, intent: &Intent) -> u8 {
-        let times = self.times(state, intent.crc);
+        let times = self.times(state, state.disk.range(intent.first, intent.last));
         let (from, to) = (times.iter().min().copied(), times.iter().max().copied());
         let mut rows = 0;
         for (index, shard) in (0u8..).zip(&state.shards) {
@@ -349,7 +349,7 @@ impl Setup {
     pub fn start(&self, state: &mut State) {
         let stored = state.disk.stored_rows();
         let mut ranges = Vec::new();
-        for intent in state.disk.unresolved() {
+        for intent in state.disk.unresolved(self.rules.torn_intent_is_void) {
             ranges.push(Live { intent, stage: Stage::Unsettled, retried: true, decoded: 0 });
         }
         ranges.sort_by_key(|live| live.intent.first);

@@ -43,6 +43,8 @@ pub struct Rules {
     pub delete_keeps_waiting_sets: bool,
     /// Rows of a waiting set carry the arrival time of the frame that brought the template.
     pub waiting_rows_carry_template_arrival: bool,
+    /// An intent whose frames are not all there any more is void: what is left is looked up frame by frame.
+    pub torn_intent_is_void: bool,
     /// "Not in the table" is believed for less than ten minutes and as long as the server stays the same.
     pub absent_expires: bool,
     /// New frames are numbered, and timed, above everything that journal, log or checkpoint ever named.
@@ -78,6 +80,7 @@ impl Rules {
             count_names_identity: true,
             count_asks_every_shard: true,
             resume_check: true,
+            torn_intent_is_void: true,
             absent_expires: true,
             delete_below_checkpoint: true,
             delete_keeps_waiting_sets: true,

@@ -191,12 +191,13 @@ impl Disk {
         })
     }
 
-    /// Intents without done. An intent whose frames are not all here as it knew them is void.
-    pub fn unresolved(&self) -> Vec<Intent> {
+    /// Intents without done. By the rule, an intent whose frames are not all here as it knew them is void:
+    /// what is left of them counts as frames that no intent names.
+    pub fn unresolved(&self, torn_intent_is_void: bool) -> Vec<Intent> {
         let mut unresolved = Vec::new();
         for record in &self.log {
             let Record::Intent(intent) = record else { continue };
-            let whole = self.range(intent.first, intent.last) == intent.crc;
+            let whole = self.range(intent.first, intent.last) == intent.crc || !torn_intent_is_void;
             if whole && !(intent.first..=intent.last).any(|number| self.is_done(number)) {
                 unresolved.push(*intent);
             }
