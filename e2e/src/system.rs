@@ -1,0 +1,298 @@
+//! The system under test: an embedded ClickHouse and a receiver, each a process of its own that a
+//! test may kill. [`System::up`] starts them as `qoe up` does; [`System::start`] starts them one by
+//! one, with something of the test's own between them if it wants.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use crds::receiver::{
+    ClickHouseTarget, DpiConfig, JournalConfig, ReceiverConfig, Status, StreamConfig, StreamStatus,
+};
+use crds::{StreamType, Transport};
+use nix::sys::signal::Signal;
+use tempfile::TempDir;
+
+use crate::ports::free_port;
+use crate::process::{Process, qoe_binary, wait_for};
+
+/// Deadline of everything that should take a second or two: ten times that, and the machine's load.
+const SOON: Duration = Duration::from_secs(90);
+
+/// What a test wants otherwise than usual.
+#[derive(Default)]
+pub struct SystemOptions {
+    /// Changes the receiver's configuration before it starts.
+    pub configure: Option<Box<dyn Fn(&mut ReceiverConfig)>>,
+}
+
+/// What a table holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stored {
+    /// `count()`.
+    pub rows: u64,
+    /// `sum(octet_delta_count)`.
+    pub octets: u64,
+    /// `sum(packet_delta_count)`.
+    pub packets: u64,
+    /// Distinct (session id, start).
+    pub distinct: u64,
+}
+
+/// An embedded ClickHouse with the schema, and a receiver with two streams: `fullflow` of DPI 0 over
+/// TCP, `fullflow` of DPI 1 over UDP.
+pub struct System {
+    dir: TempDir,
+    /// The configuration that the receiver starts with.
+    pub config: ReceiverConfig,
+    up: Option<Process>,
+    receiver: Option<Process>,
+    clickhouse_url: String,
+}
+
+impl System {
+    /// Starts ClickHouse by `qoe up` on a file whose streams are elsewhere, then the receiver on its own,
+    /// so that either can be killed and started again.
+    pub fn start(options: &SystemOptions) -> System {
+        let mut system = System::prepare(options);
+        system.start_receiver();
+        system
+    }
+
+    /// Like [`System::start`], without the receiver.
+    pub fn prepare(options: &SystemOptions) -> System {
+        let dir = TempDir::new().unwrap();
+        let (tcp, udp) = (free_port(), free_port());
+        let up = start_database(dir.path(), 0);
+        let clickhouse_url = wait_for("ClickHouse", SOON, || database_url(dir.path()));
+        let target = ClickHouseTarget {
+            url: clickhouse_url.clone(),
+            user: "qoe".to_string(),
+            password_file: dir.path().join("clickhouse/password"),
+            database: "qoestor".to_string(),
+        };
+        let mut config = ReceiverConfig {
+            collector: "test".to_string(),
+            version: env!("CARGO_PKG_VERSION").to_string(),
+            data_dir: dir.path().join("receiver"),
+            http: ([127, 0, 0, 1], 0).into(),
+            clickhouse: target,
+            dpis: vec![dpi(0, tcp, Transport::Tcp), dpi(1, udp, Transport::Udp)],
+        };
+        if let Some(configure) = &options.configure {
+            configure(&mut config);
+        }
+        std::fs::create_dir_all(&config.data_dir).unwrap();
+        System { dir, config, up: Some(up), receiver: None, clickhouse_url }
+    }
+
+    /// Starts the receiver and waits until it is ready. Its log goes to `receiver.log`.
+    pub fn start_receiver(&mut self) {
+        let file = self.dir.path().join("receiver-config.json");
+        std::fs::write(&file, serde_json::to_vec(&self.config).unwrap()).unwrap();
+        let _ = std::fs::remove_file(self.config.data_dir.join("receiver.json"));
+        let log = std::fs::File::options().create(true).append(true).open(self.receiver_log()).unwrap();
+        let mut command = Command::new(qoe_binary());
+        command.arg("receiver").arg("--config").arg(file).stdin(Stdio::null()).stderr(log);
+        let mut receiver = Process::start(&mut command);
+        wait_for("the receiver", SOON, || {
+            assert!(receiver.is_running(), "the receiver ended: {}", self.receiver_log_text());
+            let http = self.receiver_http()?;
+            ureq::get(format!("http://{http}/readyz")).call().ok()
+        });
+        self.receiver = Some(receiver);
+    }
+
+    /// `kill -9` of the receiver.
+    pub fn kill_receiver(&mut self) {
+        self.receiver.take().expect("a receiver runs").kill();
+    }
+
+    /// SIGTERM to the receiver; waits for its end.
+    pub fn stop_receiver(&mut self) {
+        let mut receiver = self.receiver.take().expect("a receiver runs");
+        receiver.signal(Signal::SIGTERM);
+        let status = receiver.wait(Duration::from_secs(60));
+        assert!(status.success(), "the receiver did not stop in order: {}", self.receiver_log_text());
+    }
+
+    /// `kill -9` of ClickHouse (it dies with its parent).
+    pub fn kill_clickhouse(&mut self) {
+        self.up.take().expect("ClickHouse runs").kill();
+        wait_for("the end of ClickHouse", SOON, || self.try_query("SELECT 1").is_err().then_some(()));
+    }
+
+    /// Starts ClickHouse again on the same port.
+    pub fn start_clickhouse(&mut self) {
+        let port = self.clickhouse_url.rsplit(':').next().unwrap().parse().unwrap();
+        self.up = Some(start_database(self.dir.path(), port));
+        wait_for("ClickHouse", SOON, || self.try_query("SELECT 1").ok());
+    }
+
+    /// Process id of the receiver.
+    pub fn receiver_pid(&self) -> u32 {
+        self.receiver.as_ref().expect("a receiver runs").pid()
+    }
+
+    /// The directory of everything.
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Where a stream's journal lies.
+    pub fn journal(&self, dpi: u16) -> PathBuf {
+        self.config.data_dir.join(format!("journal/dpi-{dpi}-fullflow"))
+    }
+
+    /// HTTP address of ClickHouse, `http://127.0.0.1:PORT`.
+    pub fn clickhouse_url(&self) -> &str {
+        &self.clickhouse_url
+    }
+
+    /// `127.0.0.1:PORT` of a DPI's stream.
+    pub fn address(&self, dpi: u16) -> String {
+        self.config.dpis[usize::from(dpi)].streams[0].listen.to_string()
+    }
+
+    fn receiver_http(&self) -> Option<String> {
+        let text = std::fs::read_to_string(self.config.data_dir.join("receiver.json")).ok()?;
+        serde_json::from_str::<serde_json::Value>(&text).ok()?["http"].as_str().map(str::to_string)
+    }
+
+    /// The body of a GET of the receiver's HTTP server.
+    pub fn get(&self, path: &str) -> String {
+        let http = self.receiver_http().expect("the receiver has said where it listens");
+        ureq::get(format!("http://{http}{path}")).call().unwrap().body_mut().read_to_string().unwrap()
+    }
+
+    /// The receiver's status.
+    pub fn status(&self) -> Status {
+        serde_json::from_str(&self.get("/status")).unwrap()
+    }
+
+    /// The status of a DPI's stream.
+    pub fn stream(&self, dpi: u16) -> StreamStatus {
+        let status = self.status();
+        status.dpis.into_iter().find(|status| status.id == dpi).unwrap().streams.remove(0)
+    }
+
+    /// The answer to a query, without the last line end; panics on an error.
+    pub fn query(&self, sql: &str) -> String {
+        self.try_query(sql).unwrap_or_else(|error| panic!("{sql}: {error}"))
+    }
+
+    /// The answer to a query, without the last line end.
+    pub fn try_query(&self, sql: &str) -> Result<String, String> {
+        let password =
+            std::fs::read_to_string(&self.config.clickhouse.password_file).map_err(|e| e.to_string())?;
+        query(&self.clickhouse_url, password.trim(), sql)
+    }
+
+    /// A single number.
+    pub fn number(&self, sql: &str) -> u64 {
+        self.query(sql).parse().unwrap()
+    }
+
+    /// What `fullflow` holds of a DPI.
+    pub fn stored(&self, dpi: u16) -> Stored {
+        let answer = self.query(&format!(
+            "SELECT count(), sum(octet_delta_count), sum(packet_delta_count), \
+             uniqExact(session_id, flow_start_millisecond) FROM qoestor.fullflow WHERE dpi_id = {dpi}"
+        ));
+        let figures: Vec<u64> = answer.split('\t').map(|figure| figure.parse().unwrap()).collect();
+        Stored { rows: figures[0], octets: figures[1], packets: figures[2], distinct: figures[3] }
+    }
+
+    /// Waits until everything that a DPI's journal holds is stored.
+    pub fn wait_until_stored(&self, dpi: u16) -> StreamStatus {
+        let mut last = String::new();
+        let begun = std::time::Instant::now();
+        loop {
+            let status = self.stream(dpi);
+            if status.journal.waiting_frames == 0 && status.destination.waiting == 0 {
+                return status;
+            }
+            if begun.elapsed() > SOON * 4 {
+                last.push_str(&self.receiver_log_text());
+                panic!("not stored: {status:?}\n{last}");
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Where the receiver's log goes.
+    pub fn receiver_log(&self) -> PathBuf {
+        self.dir.path().join("receiver.log")
+    }
+
+    /// The end of the receiver's log.
+    pub fn receiver_log_text(&self) -> String {
+        let text = std::fs::read_to_string(self.receiver_log()).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(30)..].join("\n")
+    }
+}
+
+fn dpi(id: u16, port: u16, transport: Transport) -> DpiConfig {
+    let stream = StreamConfig {
+        name: "fullflow".to_string(),
+        stream: StreamType::Fullflow,
+        listen: ([127, 0, 0, 1], port).into(),
+        transport,
+        allow_from: Vec::new(),
+        tls: None,
+    };
+    DpiConfig {
+        id,
+        name: None,
+        streams: vec![stream],
+        journal: JournalConfig { keep_after_commit_ms: 1_000, ..JournalConfig::default() },
+        max_delay_ms: 500,
+        inserters: 2,
+    }
+}
+
+/// `qoe up` with one stream on a port of its own that nobody uses: it brings ClickHouse and the schema.
+fn start_database(dir: &Path, http_port: u16) -> Process {
+    let file = dir.join("database.yaml");
+    let port = free_port();
+    std::fs::write(
+        &file,
+        format!(
+            "apiVersion: qoeplane.io/v1alpha1\nkind: QoeCollector\nmetadata: {{name: database}}\nspec:\n  dpis:\n    \
+             - id: 65000\n      streams: [{{type: Fullflow, port: {port}, transport: TCP}}]\n  clickhouse: {{embedded: {{}}}}\n"
+        ),
+    )
+    .unwrap();
+    let _ = std::fs::remove_file(dir.join("receiver.json"));
+    let log = std::fs::File::options().create(true).append(true).open(dir.join("up.log")).unwrap();
+    let mut command = Command::new(qoe_binary());
+    command.arg("up").arg("-f").arg(&file).arg("--data").arg(dir);
+    command.arg("--clickhouse-http-port").arg(http_port.to_string());
+    command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+    let mut up = Process::start(&mut command);
+    wait_for("qoe up", SOON, || {
+        let log = || std::fs::read_to_string(dir.join("up.log")).unwrap_or_default();
+        assert!(up.is_running(), "qoe up ended: {}", log());
+        dir.join("receiver.json").exists().then_some(())
+    });
+    up
+}
+
+fn database_url(dir: &Path) -> Option<String> {
+    let text = std::fs::read_to_string(dir.join("clickhouse/connection.json")).ok()?;
+    serde_json::from_str::<serde_json::Value>(&text).ok()?["url"].as_str().map(str::to_string)
+}
+
+fn query(url: &str, password: &str, sql: &str) -> Result<String, String> {
+    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+    let mut answer = agent
+        .post(format!("{url}/"))
+        .query("wait_end_of_query", "1")
+        .header("X-ClickHouse-User", "qoe")
+        .header("X-ClickHouse-Key", password)
+        .send(sql.as_bytes())
+        .map_err(|error| error.to_string())?;
+    let text = answer.body_mut().read_to_string().map_err(|error| error.to_string())?;
+    if answer.status().is_success() { Ok(text.trim_end().to_string()) } else { Err(text) }
+}
