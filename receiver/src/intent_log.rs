@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use schema::LedgerRow;
 use serde::{Deserialize, Serialize};
@@ -161,7 +162,7 @@ impl Recovered {
 /// The open log.
 pub struct IntentLog {
     path: PathBuf,
-    file: File,
+    file: Arc<File>,
     bytes: u64,
     journal: u32,
     sequence: u64,
@@ -188,12 +189,17 @@ impl IntentLog {
         }
         let file = OpenOptions::new().create(true).append(true).open(&path)?;
         file.set_len(sound)?;
-        Ok((IntentLog { path, file, bytes: sound, journal, sequence: 0 }, recovered))
+        Ok((IntentLog { path, file: Arc::new(file), bytes: sound, journal, sequence: 0 }, recovered))
     }
 
     /// Bytes of the log.
     pub fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// The open file, to force it to the disk without holding the log.
+    pub fn file(&self) -> Arc<File> {
+        self.file.clone()
     }
 
     /// Notes a range before it is sent.
@@ -238,7 +244,7 @@ impl IntentLog {
         if let Some(dir) = self.path.parent() {
             File::open(dir)?.sync_all()?;
         }
-        self.file = OpenOptions::new().append(true).open(&self.path)?;
+        self.file = Arc::new(OpenOptions::new().append(true).open(&self.path)?);
         self.bytes = bytes.len() as u64;
         Ok(())
     }
@@ -246,7 +252,7 @@ impl IntentLog {
     fn append<T: Serialize>(&mut self, kind: Kind, content: &T) -> io::Result<()> {
         let mut bytes = Vec::new();
         self.encode(kind, content, &mut bytes)?;
-        if let Err(error) = self.file.write_all(&bytes) {
+        if let Err(error) = self.file.as_ref().write_all(&bytes) {
             // A torn frame would hide what is appended behind it.
             self.file.set_len(self.bytes)?;
             return Err(error);

@@ -2,6 +2,7 @@
 //! the intent log and what is in memory the same.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -80,11 +81,11 @@ impl Book {
         self.open.insert(intent.range.first, OpenRange { intent, done: None, after: None });
     }
 
-    /// Notes a range before it is sent.
-    pub fn intent(&mut self, intent: Intent) -> io::Result<()> {
+    /// Notes a range before it is sent; the file is returned to be forced to the disk.
+    pub fn intent(&mut self, intent: Intent) -> io::Result<Arc<File>> {
         self.log.intent(&intent)?;
         self.resume(intent);
-        Ok(())
+        Ok(self.log.file())
     }
 
     /// Notes that an open range is being halved.
@@ -151,7 +152,8 @@ impl Book {
         let moved = self.committed.low_water > self.checkpointed;
         let due =
             self.checkpointed_at.elapsed() >= CHECKPOINT_INTERVAL || self.log.bytes() > CHECKPOINT_BYTES;
-        if !now && !(moved && due) {
+        let wanted = now || (moved && due);
+        if !wanted {
             return Ok(());
         }
         let checkpoint = Checkpoint {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Failure;
 use super::pipeline::Pipeline;
-use super::send::{Purpose, Sent, Workshop};
+use super::send::{Decoded, Purpose, Sent, Workshop};
 use crate::decode::Decoder;
 use crate::intent_log::{Done, Intent};
 use crate::journal::JournalReader;
@@ -42,8 +42,9 @@ impl Pipeline {
         workshop: &mut Workshop,
     ) -> Result<Done, Failure> {
         let mut done = Done { range: intent.range, stored: 0, set_aside: 0 };
-        let rows = self.piece(intent, before, workshop, &Purpose::Discard).await?.0;
-        let mut open: Vec<RowRange<u64>> = vec![0..rows];
+        let rows = self.piece(intent, before, workshop, &Purpose::Discard).await?.0.rows;
+        let mut open: Vec<RowRange<u64>> = Vec::new();
+        open.push(0..rows);
         let mut singles = 0;
         while let Some(piece) = open.pop() {
             let length = piece.end - piece.start;
@@ -71,15 +72,15 @@ impl Pipeline {
         Ok(done)
     }
 
-    /// Decodes the range again from its first frame and does with it what is asked; returns how many
-    /// rows the whole of it has, and whether the server has taken what was sent.
+    /// Decodes the range again from its first frame and does with it what is asked; returns what it came
+    /// to, and whether the server has taken what was sent.
     pub(super) async fn piece(
         &self,
         intent: &Intent,
         before: &(JournalReader, Decoder),
         workshop: &mut Workshop,
         purpose: &Purpose<'_>,
-    ) -> io::Result<(u64, Result<(), Failure>)> {
+    ) -> io::Result<(Decoded, Result<(), Failure>)> {
         let (mut reader, mut decoder) = (before.0.scout(), before.1.clone());
         let (decoded, sent) = workshop
             .send(&self.target, &self.journal, &mut reader, &mut decoder, intent.range, purpose)
@@ -89,7 +90,7 @@ impl Pipeline {
             Sent::Open(insert) => insert.end().await,
             Sent::Failed(failure) => Err(failure),
         };
-        Ok((decoded.rows, acknowledged))
+        Ok((decoded, acknowledged))
     }
 
     async fn set_aside(

@@ -22,7 +22,11 @@ pub use target::{PINNED, Target};
 
 use crate::intent_log::Range;
 
-/// Rows of a `Native` block. Memory stays small; the server squashes the blocks of one insert.
-pub const ROWS_PER_BLOCK: usize = 16_384;
+/// A `Native` block ends at the frame border where this many journal bytes are behind it: about
+/// 16,384 rows. Bytes and not rows, so that the number of blocks, which is a part of what the server
+/// knows an insert by, stays the same when another version decodes other rows.
+pub const BLOCK_BYTES: usize = 2 << 20;
+/// Or where this many rows are gathered: the bound on memory for records of a few bytes.
+pub const MAX_BLOCK_ROWS: usize = 1 << 17;
 /// Rows that a range is cut for: the strongest lever on the server's cost.
 pub const ROWS_PER_RANGE: u64 = 1_000_000;

@@ -15,7 +15,7 @@ use super::send::{Purpose, Sent, Workshop};
 use super::target::Target;
 use crate::decode::{Decoder, DecoderState};
 use crate::intent_log::{Done, Intent};
-use crate::journal::{Journal, JournalReader, lock};
+use crate::journal::{Fsync, Journal, JournalReader, lock};
 
 /// How often a worker without work looks for some.
 const IDLE: Duration = Duration::from_millis(20);
@@ -119,6 +119,10 @@ impl Pipeline {
     }
 
     /// One range, or a short wait for one.
+    #[allow(
+        clippy::await_holding_lock,
+        reason = "a worker is a thread that runs nothing else: others wait for the baton as threads"
+    )]
     async fn turn(&self, workshop: &mut Workshop) -> io::Result<()> {
         let (intent, before, sent, rows) = {
             let mut baton = lock(&self.baton);
@@ -132,7 +136,7 @@ impl Pipeline {
                 return Ok(());
             };
             let intent = self.intent(&cut, baton.already_stored.contains(&cut.arrival_first_us));
-            lock(&self.book).intent(intent.clone())?;
+            self.note_durably(&intent)?;
             let before = (baton.reader.scout(), baton.decoder.clone());
             let token = self.token(&intent);
             let purpose = if intent.already_stored { Purpose::Discard } else { Purpose::Insert(&token) };
@@ -168,6 +172,17 @@ impl Pipeline {
             }
         }
         Ok(())
+    }
+
+    /// Frames and intent are on the disk before the server hears of them: a power cut must not leave an
+    /// insert behind that nobody remembers.
+    fn note_durably(&self, intent: &Intent) -> io::Result<()> {
+        if self.journal.options().fsync == Fsync::Never {
+            return lock(&self.book).intent(intent.clone()).map(drop);
+        }
+        self.journal.sync()?;
+        let file = lock(&self.book).intent(intent.clone())?;
+        file.sync_data()
     }
 
     /// A range is settled, whether that can be noted or not: if not, a later life settles it again,

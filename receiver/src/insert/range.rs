@@ -1,6 +1,7 @@
 //! Cuts ranges: which frames become the next insert. A range stays within one hour of arrival, so
 //! within one partition, so it is one part on the server.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crc_fast::{CrcAlgorithm, Digest};
@@ -98,4 +99,41 @@ impl Cutter {
         let crc = digest.finalize() as u32;
         Ok(cut.map(|cut| Cut { crc, ..cut }))
     }
+}
+
+/// What the journal still has of a range that was noted.
+pub struct Survey {
+    /// CRC32C over the CRCs of the frames that are there: equal to the intent's if all are.
+    pub crc: u32,
+    /// Arrival (microseconds) and CRC of each.
+    pub frames: Vec<(u64, u32)>,
+}
+
+impl Survey {
+    /// Looks at the frames of `range`; `reader` stands at its first.
+    pub fn of(reader: &JournalReader, range: Range) -> std::io::Result<Survey> {
+        let mut scout = reader.scout();
+        let mut frames = Vec::new();
+        while let Some(next) = scout.peek(&mut Vec::new())? {
+            if next.header.number > range.last {
+                break;
+            }
+            frames.push((next.header.arrival_us, next.header.crc));
+            scout.skip(&next);
+        }
+        Ok(Survey { crc: crc_of(frames.iter().map(|(_, crc)| *crc)), frames })
+    }
+
+    /// CRC32C over the CRCs of the frames that are not among `stored` arrivals.
+    pub fn crc_without(&self, stored: &BTreeSet<u64>) -> u32 {
+        crc_of(self.frames.iter().filter(|(arrival, _)| !stored.contains(arrival)).map(|(_, crc)| *crc))
+    }
+}
+
+fn crc_of(crcs: impl Iterator<Item = u32>) -> u32 {
+    let mut digest = Digest::new(CrcAlgorithm::Crc32Iscsi);
+    for crc in crcs {
+        digest.update(&crc.to_le_bytes());
+    }
+    digest.finalize() as u32
 }

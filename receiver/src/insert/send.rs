@@ -11,9 +11,9 @@ use schema::native::Encoder;
 
 use super::failure::Failure;
 use super::target::{Insert, Target};
-use super::{ROWS_PER_BLOCK, Range};
+use super::{BLOCK_BYTES, MAX_BLOCK_ROWS, Range};
 use crate::decode::Decoder;
-use crate::journal::{Journal, JournalReader};
+use crate::journal::{Hole, Journal, JournalReader, Next};
 
 /// A thread's buffers, reused from range to range.
 pub struct Workshop {
@@ -27,6 +27,8 @@ pub struct Workshop {
 pub enum Purpose<'a> {
     /// They are inserted under this token.
     Insert(&'a str),
+    /// Those are whose frames did not arrive at one of these times: the others are stored already.
+    InsertRest(&'a str, &'a BTreeSet<u64>),
     /// Only these of them are, by their position in the range.
     InsertRows(&'a str, RowRange<u64>),
     /// They are encoded only, and returned: to be set aside.
@@ -38,8 +40,10 @@ pub enum Purpose<'a> {
 /// What a range came to.
 #[derive(Default)]
 pub struct Decoded {
-    /// Rows of all its frames.
+    /// Rows of its frames, without those of [`Decoded::stored_before`].
     pub rows: u64,
+    /// Rows that [`Purpose::InsertRest`] has left out.
+    pub stored_before: u64,
     /// `Native` blocks made of them.
     pub blocks: u64,
     /// Blocks made for [`Purpose::Encode`].
@@ -82,29 +86,34 @@ impl Workshop {
         let mut decoded = Decoded::default();
         let mut sent = Sent::Nothing;
         let mut holes = Vec::new();
+        let mut block_bytes = 0;
         // An earlier range may have ended in an error.
         self.columns.iter_mut().for_each(Column::clear);
-        loop {
-            let next = if reader.number() <= range.last { reader.peek(&mut holes)? } else { None };
-            let next = match next {
-                Some(next) if next.header.number <= range.last => reader.read(&mut holes)?,
-                _ => None,
-            };
-            if let Some(next) = &next {
-                decoder.frame(next, reader, journal, &mut self.columns);
+        while let Some(next) = next_of(reader, range, &mut holes)? {
+            let before = self.gathered();
+            decoder.frame(&next, reader, journal, &mut self.columns);
+            if let Purpose::InsertRest(_, stored) = purpose
+                && stored.contains(&next.header.arrival_us)
+            {
+                decoded.stored_before += (self.gathered() - before) as u64;
+                self.columns.iter_mut().for_each(|column| column.truncate(before));
             }
-            let gathered = self.columns.first().map_or(0, Column::len);
-            if gathered >= ROWS_PER_BLOCK || (next.is_none() && gathered > 0) {
+            block_bytes += next.header.length as usize;
+            if block_bytes >= BLOCK_BYTES || self.gathered() >= MAX_BLOCK_ROWS {
                 self.block(target, purpose, &mut decoded, &mut sent).await?;
-            }
-            if next.is_none() {
-                break;
+                block_bytes = 0;
             }
         }
+        self.block(target, purpose, &mut decoded, &mut sent).await?;
         let unique: BTreeSet<(u64, u64)> = holes.iter().map(|hole| (hole.first, hole.last)).collect();
         decoder.state.counters.lost_frames +=
             unique.iter().map(|(first, last)| last + 1 - first).sum::<u64>();
         Ok((decoded, sent))
+    }
+
+    /// Rows that are decoded and in no block yet.
+    fn gathered(&self) -> usize {
+        self.columns.first().map_or(0, Column::len)
     }
 
     async fn block(
@@ -114,12 +123,15 @@ impl Workshop {
         decoded: &mut Decoded,
         sent: &mut Sent,
     ) -> std::io::Result<()> {
-        let gathered = self.columns.first().map_or(0, Column::len) as u64;
+        let gathered = self.gathered() as u64;
+        if gathered == 0 {
+            return Ok(());
+        }
         let here = decoded.rows..decoded.rows + gathered;
         decoded.rows = here.end;
         decoded.blocks += 1;
         let wanted = match purpose {
-            Purpose::Insert(_) => 0..gathered,
+            Purpose::Insert(_) | Purpose::InsertRest(..) => 0..gathered,
             Purpose::InsertRows(_, rows) | Purpose::Encode(rows) => {
                 let first = rows.start.clamp(here.start, here.end) - here.start;
                 first..(rows.end.clamp(here.start, here.end) - here.start).max(first)
@@ -134,7 +146,7 @@ impl Workshop {
                 .map_err(std::io::Error::other)?;
             self.last_block_bytes = bytes.len();
             match purpose {
-                Purpose::Insert(token) | Purpose::InsertRows(token, _) => {
+                Purpose::Insert(token) | Purpose::InsertRest(token, _) | Purpose::InsertRows(token, _) => {
                     transmit(target, &self.sql, token, bytes, sent).await;
                 }
                 Purpose::Encode(_) | Purpose::Discard => decoded.encoded.append(&mut bytes),
@@ -142,6 +154,14 @@ impl Workshop {
         }
         self.columns.iter_mut().for_each(Column::clear);
         Ok(())
+    }
+}
+
+/// Reads the next frame of a range.
+fn next_of(reader: &mut JournalReader, range: Range, holes: &mut Vec<Hole>) -> std::io::Result<Option<Next>> {
+    match reader.peek(holes)? {
+        Some(next) if next.header.number <= range.last => reader.read(holes),
+        _ => Ok(None),
     }
 }
 

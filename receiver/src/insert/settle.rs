@@ -1,11 +1,13 @@
 //! Settles ranges that were noted and are not known to be stored: after a start, and when an answer
 //! was lost.
 
+use std::collections::BTreeSet;
 use std::io;
 
 use super::Failure;
 use super::book::After;
 use super::pipeline::{Baton, Pipeline, now_us};
+use super::range::Survey;
 use super::send::{Purpose, Workshop};
 use crate::decode::Decoder;
 use crate::intent_log::{Done, Intent};
@@ -15,8 +17,10 @@ use crate::journal::{JournalReader, lock};
 const TRUST_TOKEN_US: u64 = 10 * 60 * 1_000_000;
 
 impl Pipeline {
-    /// Settles one range: by its token while the server surely remembers it, else by counting, and
-    /// then by its token all the same, because the first attempt may still be running.
+    /// Settles one range: by its token while the server surely remembers it. An older intent, and one
+    /// whose frames are not all there any more, is settled by asking for its frames one by one: if
+    /// none is stored it is sent with its token all the same, because the first attempt may still be
+    /// running; else the rest is sent.
     pub(super) async fn settle(
         &self,
         intent: &Intent,
@@ -28,23 +32,35 @@ impl Pipeline {
         if intent.halving {
             return self.halve(intent, before, workshop).await;
         }
+        let survey = Survey::of(&before.0, intent.range)?;
+        let intact = survey.crc == intent.crc;
         let old = now_us().saturating_sub(intent.written_us) > TRUST_TOKEN_US
             || intent.version != self.version
             || intent.server_version != server_version;
-        if old {
-            let stored = self.stored_rows(intent).await?;
-            if stored > 0 {
-                return Ok(Done { range: intent.range, stored, set_aside: 0 });
-            }
-        }
+        let stored = if old || !intact { self.stored_of(&survey).await? } else { BTreeSet::new() };
         let token = self.token(intent);
-        let (rows, acknowledged) = self.piece(intent, before, workshop, &Purpose::Insert(&token)).await?;
-        acknowledged.map(|()| Done { range: intent.range, stored: rows, set_aside: 0 })
+        let rest = format!("{token}/rest-{:08x}", survey.crc_without(&stored));
+        let purpose = if intact && stored.is_empty() {
+            Purpose::Insert(&token)
+        } else {
+            Purpose::InsertRest(&rest, &stored)
+        };
+        let (decoded, acknowledged) = self.piece(intent, before, workshop, &purpose).await?;
+        let stored = decoded.rows + decoded.stored_before;
+        acknowledged.map(|()| Done { range: intent.range, stored, set_aside: 0 })
     }
 
-    async fn stored_rows(&self, intent: &Intent) -> Result<u64, Failure> {
+    /// Which of these frames are in the table, by their arrival times. Rows of another life of a
+    /// restored journal may lie between them, so a span of time would tell nothing.
+    async fn stored_of(&self, survey: &Survey) -> Result<BTreeSet<u64>, Failure> {
+        let arrivals = || survey.frames.iter().map(|(arrival, _)| *arrival);
+        let (Some(first), Some(last)) = (arrivals().next(), arrivals().next_back()) else {
+            return Ok(BTreeSet::new());
+        };
         let (dpi, journal) = (self.options.dpi, self.journal.id());
-        self.target.count(&intent.table, dpi, journal, intent.arrival_first_us, intent.arrival_last_us).await
+        let found = self.target.stored_arrivals(&self.options.table, dpi, journal, first, last).await?;
+        let found: BTreeSet<u64> = found.into_iter().filter_map(|at| u64::try_from(at).ok()).collect();
+        Ok(arrivals().filter(|arrival| found.contains(arrival)).collect())
     }
 
     /// Brings everything into the present that earlier lives have left: ranges that are done are

@@ -18,7 +18,7 @@ const ACKNOWLEDGE_TIMEOUT: Duration = Duration::from_secs(120);
 const QUERY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Settings of each insert. A server or profile default must not be able to change any of them.
-pub const PINNED: [(&str, &str); 10] = [
+pub const PINNED: [(&str, &str); 11] = [
     // The default became 1 in ClickHouse 26.2 and would batch us with others.
     ("async_insert", "0"),
     ("insert_deduplicate", "1"),
@@ -32,6 +32,8 @@ pub const PINNED: [(&str, &str); 10] = [
     ("deduplicate_blocks_in_dependent_materialized_views", "1"),
     ("max_partitions_per_insert_block", "100"),
     ("wait_end_of_query", "1"),
+    // Bounds how late a request may complete that we have given up, in seconds; see docs/guarantees.md.
+    ("max_execution_time", "300"),
 ];
 
 /// A ClickHouse server, one shard.
@@ -67,23 +69,6 @@ impl Target {
     /// The server's version.
     pub async fn version(&self) -> Result<String, Failure> {
         self.ask(self.client.query("SELECT version()").fetch_one::<String>()).await
-    }
-
-    /// Rows of one journal that arrived within a closed interval (microseconds since 1970).
-    pub async fn count(
-        &self,
-        table: &str,
-        dpi: u16,
-        journal: u32,
-        from_us: u64,
-        to_us: u64,
-    ) -> Result<u64, Failure> {
-        let sql = format!(
-            "SELECT count() FROM {} {}",
-            self.qualified(table),
-            where_arrived(dpi, journal, from_us, to_us)
-        );
-        self.ask(self.client.query_raw(&sql).fetch_one::<u64>()).await
     }
 
     /// Arrivals within a closed interval for which rows of one journal are stored.

@@ -122,6 +122,7 @@ pub struct Journal {
     published: Mutex<Published>,
     grown: Condvar,
     needs_sync: Mutex<Vec<Arc<SegmentFile>>>,
+    syncing: Mutex<()>,
     failing: AtomicBool,
     full: AtomicBool,
     _lock: Flock<File>,
@@ -154,6 +155,7 @@ impl Journal {
             published: Mutex::new(Published::default()),
             grown: Condvar::new(),
             needs_sync: Mutex::new(Vec::new()),
+            syncing: Mutex::new(()),
             failing: AtomicBool::new(false),
             full: AtomicBool::new(false),
             _lock: lock,
@@ -253,11 +255,16 @@ impl Journal {
         Ok(())
     }
 
-    /// Forces what was appended to the disk; for the thread of [`Fsync::Interval`].
+    /// Forces what was appended to the disk; nothing with [`Fsync::Never`]. Two calls do not overlap,
+    /// so when it returns, everything appended before is there.
     pub fn sync(&self) -> std::io::Result<()> {
+        let _one_at_a_time = lock(&self.syncing);
         let files = std::mem::take(&mut *lock(&self.needs_sync));
-        for segment in files {
-            segment.file.sync_data()?;
+        for (done, segment) in files.iter().enumerate() {
+            if let Err(error) = segment.file.sync_data() {
+                lock(&self.needs_sync).extend(files.iter().skip(done).cloned());
+                return Err(error);
+            }
         }
         Ok(())
     }
