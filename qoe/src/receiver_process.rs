@@ -8,7 +8,7 @@ use anyhow::Context;
 use clap::Args;
 use crds::receiver::ReceiverConfig;
 use nix::sys::prctl;
-use nix::sys::signal::Signal;
+use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::getppid;
 
 use crate::logging;
@@ -27,6 +27,9 @@ pub struct Options {
 /// Receives until SIGTERM.
 pub fn run(options: &Options) -> anyhow::Result<()> {
     logging::start("info");
+    // `qoe up` blocks signals for its own threads, and a child inherits that: SIGTERM, also that of
+    // the parent's death, would never arrive.
+    SigSet::all().thread_unblock().context("cannot unblock signals")?;
     if let Some(parent) = options.parent {
         // A planned stop, like SIGTERM from anybody else.
         prctl::set_pdeathsig(Signal::SIGTERM).context("cannot ask for the parent's death")?;
