@@ -40,10 +40,8 @@ pub enum Purpose<'a> {
 /// What a range came to.
 #[derive(Default)]
 pub struct Decoded {
-    /// Rows of its frames, without those of [`Decoded::stored_before`].
+    /// Rows of its frames, without those that [`Purpose::InsertRest`] leaves out.
     pub rows: u64,
-    /// Rows that [`Purpose::InsertRest`] has left out.
-    pub stored_before: u64,
     /// `Native` blocks made of them.
     pub blocks: u64,
     /// Blocks made for [`Purpose::Encode`].
@@ -95,7 +93,6 @@ impl Workshop {
             if let Purpose::InsertRest(_, stored) = purpose
                 && stored.contains(&next.header.arrival_us)
             {
-                decoded.stored_before += (self.gathered() - before) as u64;
                 self.columns.iter_mut().for_each(|column| column.truncate(before));
             }
             block_bytes += next.header.length as usize;

@@ -1,7 +1,7 @@
 //! Settles ranges that were noted and are not known to be stored: after a start, and when an answer
 //! was lost.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use super::Failure;
@@ -37,30 +37,37 @@ impl Pipeline {
         let old = now_us().saturating_sub(intent.written_us) > TRUST_TOKEN_US
             || intent.version != self.version
             || intent.server_version != server_version;
-        let stored = if old || !intact { self.stored_of(&survey).await? } else { BTreeSet::new() };
         let token = self.token(intent);
+        if !old && intact {
+            let (decoded, acknowledged) =
+                self.piece(intent, before, workshop, &Purpose::Insert(&token)).await?;
+            return acknowledged.map(|()| Done { range: intent.range, stored: decoded.rows, set_aside: 0 });
+        }
+        let stored: BTreeSet<u64> = self.stored_of(&survey).await?.into_keys().collect();
         let rest = format!("{token}/rest-{:08x}", survey.crc_without(&stored));
         let purpose = if intact && stored.is_empty() {
             Purpose::Insert(&token)
         } else {
             Purpose::InsertRest(&rest, &stored)
         };
-        let (decoded, acknowledged) = self.piece(intent, before, workshop, &purpose).await?;
-        let stored = decoded.rows + decoded.stored_before;
-        acknowledged.map(|()| Done { range: intent.range, stored, set_aside: 0 })
+        self.piece(intent, before, workshop, &purpose).await?.1?;
+        // Another version of ours may have made other rows of the same frames, and they may be the ones
+        // that the server has kept.
+        let rows = self.stored_of(&survey).await?.into_values().sum();
+        Ok(Done { range: intent.range, stored: rows, set_aside: 0 })
     }
 
-    /// Which of these frames are in the table, by their arrival times. Rows of another life of a
-    /// restored journal may lie between them, so a span of time would tell nothing.
-    async fn stored_of(&self, survey: &Survey) -> Result<BTreeSet<u64>, Failure> {
-        let arrivals = || survey.frames.iter().map(|(arrival, _)| *arrival);
-        let (Some(first), Some(last)) = (arrivals().next(), arrivals().next_back()) else {
-            return Ok(BTreeSet::new());
+    /// How many rows of these frames are in the table, by the frames' arrival times. Rows of another
+    /// life of a restored journal may lie between them, so a span of time would tell nothing.
+    async fn stored_of(&self, survey: &Survey) -> Result<BTreeMap<u64, u64>, Failure> {
+        let arrivals: BTreeSet<u64> = survey.frames.iter().map(|(arrival, _)| *arrival).collect();
+        let (Some(first), Some(last)) = (arrivals.first(), arrivals.last()) else {
+            return Ok(BTreeMap::new());
         };
         let (dpi, journal) = (self.options.dpi, self.journal.id());
-        let found = self.target.stored_arrivals(&self.options.table, dpi, journal, first, last).await?;
-        let found: BTreeSet<u64> = found.into_iter().filter_map(|at| u64::try_from(at).ok()).collect();
-        Ok(arrivals().filter(|arrival| found.contains(arrival)).collect())
+        let mut found = self.target.stored_rows(&self.options.table, dpi, journal, *first, *last).await?;
+        found.retain(|arrival, _| arrivals.contains(arrival));
+        Ok(found)
     }
 
     /// Brings everything into the present that earlier lives have left: ranges that are done are
@@ -127,10 +134,9 @@ impl Pipeline {
         }
         if let Some((first, last)) = interval {
             let (dpi, journal) = (self.options.dpi, self.journal.id());
-            match self.target.stored_arrivals(&self.options.table, dpi, journal, first, last).await {
-                Ok(arrivals) => {
-                    baton.already_stored =
-                        arrivals.into_iter().filter_map(|at| u64::try_from(at).ok()).collect();
+            match self.target.stored_rows(&self.options.table, dpi, journal, first, last).await {
+                Ok(stored) => {
+                    baton.already_stored = stored.into_keys().collect();
                     if !baton.already_stored.is_empty() {
                         tracing::warn!(stream = %self.options.label, frames = baton.already_stored.len(), "frames of this journal are stored already although it does not know: it was restored from a copy, or lost its newest notes; they are not sent again");
                     }

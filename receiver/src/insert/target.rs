@@ -1,6 +1,7 @@
 //! The server: one client with every setting pinned that decides whether an insert is all or
 //! nothing, is deduplicated and is acknowledged only when it is stored. Must never retry by itself.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -71,21 +72,26 @@ impl Target {
         self.ask(self.client.query("SELECT version()").fetch_one::<String>()).await
     }
 
-    /// Arrivals within a closed interval for which rows of one journal are stored.
-    pub async fn stored_arrivals(
+    /// Rows of one journal that arrived within a closed interval (microseconds since 1970), by the
+    /// arrival of their frame.
+    pub async fn stored_rows(
         &self,
         table: &str,
         dpi: u16,
         journal: u32,
         from_us: u64,
         to_us: u64,
-    ) -> Result<Vec<i64>, Failure> {
+    ) -> Result<BTreeMap<u64, u64>, Failure> {
         let sql = format!(
-            "SELECT DISTINCT toUnixTimestamp64Micro(received_at) FROM {} {}",
+            "SELECT toUnixTimestamp64Micro(received_at) AS arrival, count() FROM {} {} GROUP BY arrival",
             self.qualified(table),
             where_arrived(dpi, journal, from_us, to_us)
         );
-        self.ask(self.client.query_raw(&sql).fetch_all::<i64>()).await
+        let rows = self.ask(self.client.query_raw(&sql).fetch_all::<(i64, u64)>()).await?;
+        Ok(rows
+            .into_iter()
+            .filter_map(|(arrival, rows)| Some((u64::try_from(arrival).ok()?, rows)))
+            .collect())
     }
 
     /// Inserts one row of the ledger with the pinned settings.
