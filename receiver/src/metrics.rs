@@ -1,6 +1,7 @@
 //! Prometheus metrics: the status in another format, read at each scrape, so the two never disagree.
 //! Counters count from the beginning of a journal and survive restarts.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
+use crate::listen::Refusal;
 use crate::status;
 use crate::stream::StreamHandle;
 
@@ -45,7 +47,7 @@ struct Figure {
     value: fn(&StreamStatus) -> u64,
 }
 
-const COUNTERS: [Figure; 14] = [
+const COUNTERS: [Figure; 13] = [
     Figure { name: "messages_arrived", help: "Messages read from sockets", value: |s| s.wire.arrived },
     Figure {
         name: "messages_journaled",
@@ -103,11 +105,6 @@ const COUNTERS: [Figure; 14] = [
         help: "Frames ever appended to the journal",
         value: |s| s.journal.newest_frame,
     },
-    Figure {
-        name: "messages_refused_sum",
-        help: "Messages not journaled, all reasons",
-        value: |s| s.wire.refused.values().sum(),
-    },
 ];
 
 const GAUGES: [Figure; 7] = [
@@ -144,25 +141,35 @@ const GAUGES: [Figure; 7] = [
 struct ByReason {
     name: &'static str,
     help: &'static str,
-    values: fn(&StreamStatus) -> &std::collections::BTreeMap<String, u64>,
+    values: fn(&StreamStatus) -> &BTreeMap<String, u64>,
+    /// Reasons that are shown from the beginning, as 0: an alert on an increase sees the first one.
+    known: &'static [&'static str],
 }
 
 const BY_REASON: [ByReason; 4] = [
-    ByReason { name: "messages_refused", help: "Messages not journaled", values: |s| &s.wire.refused },
+    ByReason {
+        name: "messages_refused",
+        help: "Messages not journaled",
+        values: |s| &s.wire.refused,
+        known: &Refusal::NAMES,
+    },
     ByReason {
         name: "templates_refused",
         help: "Templates not learned",
         values: |s| &s.wire.templates_refused,
+        known: &[],
     },
     ByReason {
         name: "records_undecodable",
         help: "Records that could not be decoded",
         values: |s| &s.sequence.undecodable,
+        known: &["foreign_template"],
     },
     ByReason {
         name: "sets_undecodable",
         help: "Sets that could not be used",
         values: |s| &s.sequence.undecodable_sets,
+        known: &[],
     },
 ];
 
@@ -195,9 +202,14 @@ impl Collector for Streams {
             let mut family =
                 encoder.encode_descriptor(by_reason.name, by_reason.help, None, MetricType::Counter)?;
             for (labels, status) in &read {
-                for (reason, count) in (by_reason.values)(status) {
+                let mut counts: BTreeMap<&str, u64> =
+                    by_reason.known.iter().map(|reason| (*reason, 0)).collect();
+                counts.extend(
+                    (by_reason.values)(status).iter().map(|(reason, count)| (reason.as_str(), *count)),
+                );
+                for (reason, count) in &counts {
                     let mut labels = labels.clone();
-                    labels.push(("reason", reason.clone()));
+                    labels.push(("reason", (*reason).to_string()));
                     family.encode_family(&labels)?.encode_counter::<NoLabelSet, u64, u64>(count, None)?;
                 }
             }

@@ -32,8 +32,21 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// The labels of all.
+    pub const NAMES: [&'static str; 9] = [
+        Refusal::NetflowV5.name(),
+        Refusal::NetflowV9OverTcp.name(),
+        Refusal::BadVersion.name(),
+        Refusal::BadLength.name(),
+        Refusal::CutOff.name(),
+        Refusal::NotAllowed.name(),
+        Refusal::JournalFull.name(),
+        Refusal::TooManySessions.name(),
+        Refusal::TooManyConnections.name(),
+    ];
+
     /// The counter's label.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Refusal::NetflowV5 => "netflow_v5",
             Refusal::NetflowV9OverTcp => "netflow_v9_over_tcp",

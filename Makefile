@@ -1,0 +1,50 @@
+# Every task of the project. `make help` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+.PHONY: help demo test quick lint bench docs build clickhouse tools faults soak clean
+
+help: ## List all tasks
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: build clickhouse ## Receive simulated records and ask for them with SQL; no root needed, ends by itself
+	@scripts/demo
+
+test: tools clickhouse lint build ## All checks and tests, against a real ClickHouse and real exporters; needs root for apt-get
+	@mkdir -p target
+	@cargo test --release --workspace --no-fail-fast 2>&1 | tee target/test.log || failed=1; \
+	scripts/summary target/test.log; exit $${failed:-0}
+
+quick: lint ## Formatting, lints and the tests that need no ClickHouse: for every commit
+	cargo test --release -p ipfix -p crds -p receiver
+	cargo test --release -p schema --lib --test drift
+
+lint: ## Formatting and lints
+	cargo fmt --all --check
+	cargo clippy --release --workspace --all-targets -- -D warnings
+	scripts/check-text
+
+bench: build clickhouse ## Measure: decoding alone, and the whole path into ClickHouse
+	@scripts/bench
+
+faults: build clickhouse ## The fault tests with longer outages and more seeds
+	QOE_FAULTS_LONG=1 QOE_FUZZ_SECONDS=300 cargo test --release -p e2e -p ipfix -p receiver
+
+soak: build clickhouse ## An hour of records at a steady rate; ends with the balances
+	@scripts/soak
+
+docs: ## Write the generated pages again: column reference, schema dump
+	QOE_UPDATE=1 cargo test --release -p schema --test drift
+
+build: ## The qoe binary, target/release/qoe
+	cargo build --release -p qoe
+
+clickhouse: ## Fetch the embedded ClickHouse engine (libchdb) into the cache
+	@scripts/fetch-clickhouse >/dev/null
+
+tools: ## Install the exporters that tests use (Debian packages; root)
+	@scripts/install-test-tools
+
+clean: ## Remove what was built; the cache of the engine stays
+	cargo clean
