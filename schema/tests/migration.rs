@@ -85,12 +85,16 @@ async fn a_table_of_an_older_version_gets_what_is_missing() {
     server
         .run(
             "CREATE TABLE qoestor.fullflow (dpi_id UInt16, received_at DateTime64(6, 'UTC'), \
-             flow_start_millisecond DateTime64(3, 'UTC'), theirs String, login LowCardinality(String)) \
-             ENGINE = MergeTree PARTITION BY toStartOfHour(received_at) ORDER BY (login, flow_start_millisecond)",
+             flow_start_millisecond DateTime64(3, 'UTC'), source_ipv4 IPv4, destination_ipv4 IPv4, theirs String, \
+             login LowCardinality(String)) ENGINE = MergeTree PARTITION BY toStartOfHour(received_at) \
+             ORDER BY (login, source_ipv4, destination_ipv4, flow_start_millisecond)",
         )
         .await;
     server
-        .run("INSERT INTO qoestor.fullflow VALUES (3, '2026-11-01 10:00:00', '2026-11-01 09:59:00', 'x', 'anna')")
+        .run(
+            "INSERT INTO qoestor.fullflow (dpi_id, received_at, flow_start_millisecond, theirs, login) \
+             VALUES (3, '2026-11-01 10:00:00', '2026-11-01 09:59:00', 'x', 'anna')",
+        )
         .await;
     let actions = apply(&server, &desired).await;
     for expected in [

@@ -34,7 +34,7 @@ static FULLFLOW: LazyLock<Stream> = LazyLock::new(|| Stream {
         "destination_ipv6",
     ],
     partition_by: "toStartOfHour(received_at)",
-    order_by: &["login", "flow_start_millisecond"],
+    order_by: &["login", "source_ipv4", "destination_ipv4", "flow_start_millisecond"],
     ttl_from: "toDateTime(received_at)",
     indices: vec![DataIndex {
         name: "flow_start_minmax",
