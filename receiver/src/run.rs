@@ -22,6 +22,8 @@ use crate::{ledger, metrics};
 /// From the signal to the exit. Listeners read on for five seconds of it at most.
 const STOP_WITHIN: Duration = Duration::from_secs(9);
 const LEDGER_INTERVAL: Duration = Duration::from_secs(60);
+/// They only move bytes; decoding has threads of its own.
+const RUNTIME_THREADS: usize = 2;
 
 /// Why a receiver cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -30,7 +32,7 @@ pub enum RunError {
     #[error(transparent)]
     Stream(#[from] StreamError),
     /// The password file.
-    #[error("the password file {path} cannot be read: {source}")]
+    #[error("the password file {path} cannot be read")]
     Password {
         /// Its path.
         path: PathBuf,
@@ -38,7 +40,7 @@ pub enum RunError {
         source: io::Error,
     },
     /// The address of metrics and status.
-    #[error("cannot serve metrics and status on {address}: {source}")]
+    #[error("cannot serve metrics and status on {address}")]
     Http {
         /// The address.
         address: SocketAddr,
@@ -59,11 +61,14 @@ pub fn run(config: &ReceiverConfig) -> Result<(), RunError> {
     let target = Target::new(&clickhouse.url, &clickhouse.user, password.trim(), &clickhouse.database);
     let stop = Arc::new(AtomicBool::new(false));
     let prepared = prepare_all(config, &target, &stop)?;
+    // One runtime with threads of its own: a connection to the server is used by whoever needs one, and
+    // must go on while the thread that made it is busy or waits for a lock.
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(RUNTIME_THREADS).enable_all().build()?;
     let mut streams = Vec::new();
     for stream in prepared {
-        streams.push(stream.start(&stop)?);
+        streams.push(stream.start(&stop, runtime.handle())?);
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(serve(config, streams.clone()))?;
     stop_in_order(&streams, &stop, &runtime);
     Ok(())

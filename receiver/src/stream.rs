@@ -32,7 +32,7 @@ pub enum StreamError {
     #[error(transparent)]
     Journal(#[from] OpenError),
     /// Files of its journal.
-    #[error("{label}: {path}: {source}")]
+    #[error("{label}: {path}")]
     Io {
         /// The stream.
         label: String,
@@ -43,7 +43,7 @@ pub enum StreamError {
     },
     /// Its port.
     #[error(
-        "{label}: cannot listen on {address}/{transport}: {source}; is another program using this port, or does a port below 1024 need a privilege?"
+        "{label}: cannot listen on {address}/{transport} (another program may use this port, and one below 1024 needs a privilege)"
     )]
     Bind {
         /// The stream.
@@ -229,8 +229,12 @@ fn options(config: &JournalConfig) -> Options {
 }
 
 impl Prepared {
-    /// Starts the threads of the stream.
-    pub fn start(self, stop: &Arc<AtomicBool>) -> io::Result<Arc<StreamHandle>> {
+    /// Starts the threads of the stream. `runtime` must have threads of its own.
+    pub fn start(
+        self,
+        stop: &Arc<AtomicBool>,
+        runtime: &tokio::runtime::Handle,
+    ) -> io::Result<Arc<StreamHandle>> {
         let Prepared { handle, listener, writer, inserters } = self;
         let name = format!("{}-{}", handle.dpi, handle.config.name);
         let thread = |role: &str| std::thread::Builder::new().name(format!("{role} {name}"));
@@ -243,7 +247,7 @@ impl Prepared {
         *lock(&handle.listener) = Some(joined);
         for _ in 0..inserters {
             let pipeline = handle.pipeline.clone();
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let runtime = runtime.clone();
             thread("insert").spawn(move || pipeline.work(&runtime))?;
         }
         let kept = handle.clone();

@@ -107,8 +107,10 @@ impl Pipeline {
         }
     }
 
-    /// Works until [`Pipeline::give_up`]. For a thread of its own; several may work at once.
-    pub fn work(&self, runtime: &tokio::runtime::Runtime) {
+    /// Works until [`Pipeline::stop`]. For a thread of its own; several may work at once. Connections
+    /// are shared between them, and one may wait for the baton while another sends: so `runtime` must
+    /// have threads of its own.
+    pub fn work(&self, runtime: &tokio::runtime::Handle) {
         let mut workshop = Workshop::new(self.options.stream, &self.target.database, &self.options.table);
         while !self.given_up() {
             if let Err(error) = runtime.block_on(self.turn(&mut workshop)) {

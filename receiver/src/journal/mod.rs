@@ -91,7 +91,7 @@ pub enum OpenError {
         reason: String,
     },
     /// The operating system refused something.
-    #[error("the journal {path}: {source}")]
+    #[error("the journal {path}")]
     Io {
         /// The file or directory.
         path: PathBuf,
