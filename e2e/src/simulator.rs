@@ -21,6 +21,8 @@ pub struct Sent {
     pub reconnects: u64,
     /// Records that were numbered and not sent, on purpose.
     pub lost_records: u64,
+    /// Session id of its first record; the others count up.
+    pub first_session_id: u64,
 }
 
 /// A running simulator.
@@ -54,6 +56,7 @@ impl Simulator {
             messages: figure("messages"),
             reconnects: figure("reconnects"),
             lost_records: figure("lost_records"),
+            first_session_id: figure("first_session_id"),
         }
     }
 }
