@@ -15,7 +15,7 @@ mod system;
 
 pub use balance::{assert_balanced, assert_stored_exactly};
 pub use ports::free_port;
-pub use process::{Process, qoe_binary, wait_for};
+pub use process::{Process, qoe_binary, resident_bytes, wait_for};
 pub use relay::{Attempt, Fate, Relay};
 pub use simulator::{Sent, Simulator};
 pub use system::{Stored, System, SystemOptions};
