@@ -143,7 +143,9 @@ def report(facts, rows, declared, tried, sizes, orders):
         print(f"| {order} | {sum(found.values()) / rows:.2f} |")
     print(
         "\nThe first is declared: the commonest question is about one subscriber, by login, or by address where "
-        "there are no logins, and it reads the fewest bytes then.\n\n## Columns\n\nBytes a row of each candidate, "
+        "there are no logins, and it reads the fewest bytes then. Where subscribers meet the same servers again and "
+        "again, as in what `qoe simulate` sends, it is also the smallest: 28.8 bytes against 32.5 by (login, "
+        "flow_start_millisecond).\n\n## Columns\n\nBytes a row of each candidate, "
         f"sorted by ({ORDERS[0]}); the declared one is bold.\n\n| column | type | "
         "codec: bytes a row |\n|---|---|---|"
     )
