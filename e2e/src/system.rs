@@ -19,11 +19,14 @@ use crate::process::{Process, qoe_binary, wait_for};
 /// Deadline of everything that should take a second or two: ten times that, and the machine's load.
 const SOON: Duration = Duration::from_secs(90);
 
+/// Changes the receiver's configuration before it starts.
+pub type Configure = Box<dyn Fn(&mut ReceiverConfig)>;
+
 /// What a test wants otherwise than usual.
 #[derive(Default)]
 pub struct SystemOptions {
-    /// Changes the receiver's configuration before it starts.
-    pub configure: Option<Box<dyn Fn(&mut ReceiverConfig)>>,
+    /// The receiver's configuration, if not the usual one.
+    pub configure: Option<Configure>,
 }
 
 /// What a table holds.
