@@ -11,7 +11,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use status::{
-    ByReason, DestinationStatus, DpiStatus, GapStatus, JournalStatus, SequenceStatus, Status, StreamStatus, WireStatus,
+    ByReason, DestinationStatus, DpiStatus, GapStatus, JournalStatus, SequenceStatus, Status, StreamStatus,
+    WireStatus,
 };
 
 use crate::dpi::Fsync;
