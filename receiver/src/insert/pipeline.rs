@@ -223,6 +223,7 @@ impl Pipeline {
             written_us: now_us(),
             already_stored,
             halving: false,
+            pieces: Vec::new(),
         }
     }
 
