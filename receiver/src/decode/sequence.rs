@@ -14,8 +14,8 @@ use super::{Decoder, Message, Next};
 const MAX_RETIRED: usize = 1024;
 /// Gaps that are remembered for the status.
 const MAX_GAPS: usize = 256;
-/// Observation domains of one session.
-const MAX_DOMAINS: usize = 4096;
+/// Observation domains that are followed, of all sessions together. One may need 8 KB.
+const MAX_FOLLOWED: usize = 4096;
 
 /// One observation domain of one session.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -104,7 +104,7 @@ impl Decoder {
 }
 
 impl DecoderState {
-    /// Makes sure that a domain of a session is followed; false if it has too many.
+    /// Makes sure that a domain of a session is followed; false if too many are.
     fn track(
         &mut self,
         session: u64,
@@ -113,14 +113,10 @@ impl DecoderState {
         protocol: Protocol,
         sequence: u32,
     ) -> bool {
-        let count = self
-            .trackers
-            .get(&session)
-            .map_or(0, |domains| if domains.contains_key(&domain) { usize::MAX } else { domains.len() });
-        if count == usize::MAX {
+        if self.trackers.get(&session).is_some_and(|domains| domains.contains_key(&domain)) {
             return true;
         }
-        if count >= MAX_DOMAINS {
+        if self.followed >= MAX_FOLLOWED {
             self.counters.undecodable_set("too_many_domains_untracked");
             return false;
         }
@@ -129,6 +125,7 @@ impl DecoderState {
             .adopt(exporter, domain, counts_packets, sequence)
             .unwrap_or(Tracked { tracker: SequenceTracker::new(), counts_packets });
         self.trackers.entry(session).or_default().insert(domain, tracked);
+        self.followed += 1;
         true
     }
 
@@ -158,19 +155,26 @@ impl DecoderState {
         self.retired.remove(index).map(|retired| retired.tracked)
     }
 
-    /// Tells the tracker how many records the message held.
+    /// Tells the tracker how many records the message held. Records that no sequence number counts are
+    /// announced by their arrival.
     pub(super) fn advance(&mut self, session: u64, domain: u32, records: u32) {
-        if let Some(tracked) = self.tracked(session, domain) {
-            tracked.tracker.advance(records);
+        let counted = match self.tracked(session, domain) {
+            Some(tracked) => {
+                tracked.tracker.advance(records);
+                !tracked.counts_packets
+            }
+            None => false,
+        };
+        if !counted {
+            self.forgotten.records.announced += u64::from(records);
         }
     }
 
     /// Records of a set that had waited for its template have come after all.
     pub(super) fn take_back(&mut self, session: u64, domain: u32, records: u32) {
-        if let Some(tracked) = self.tracked(session, domain)
-            && !tracked.counts_packets
-        {
-            tracked.tracker.take_back(records);
+        match self.tracked(session, domain) {
+            Some(tracked) if !tracked.counts_packets => tracked.tracker.take_back(records),
+            _ => self.forgotten.records.announced += u64::from(records),
         }
     }
 
@@ -178,6 +182,7 @@ impl DecoderState {
     pub(super) fn close_session(&mut self, session: u64, exporter: IpAddr, _now_us: u64) {
         self.abandon_waiting(session);
         for (domain, tracked) in self.trackers.remove(&session).unwrap_or_default() {
+            self.followed = self.followed.saturating_sub(1);
             self.retired.push_back(Retired { exporter, domain, tracked });
         }
         while self.retired.len() > MAX_RETIRED {
