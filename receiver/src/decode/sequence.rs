@@ -16,6 +16,10 @@ const MAX_RETIRED: usize = 1024;
 const MAX_GAPS: usize = 256;
 /// Observation domains that are followed, of all sessions together. One may need 8 KB.
 const MAX_FOLLOWED: usize = 4096;
+/// When that many are followed, an exporter that was silent for so long makes place for another.
+const SILENCE_US: u64 = 60 * 1_000_000;
+/// How often such exporters are looked for.
+const SEARCH_INTERVAL_US: u64 = 1_000_000;
 
 /// One observation domain of one session.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -81,6 +85,7 @@ impl Decoder {
         let Some(exporter) = self.sessions.get(session).map(|known| known.peer.address.ip()) else {
             return Arrival::First;
         };
+        self.make_place(session, header.domain, next.header.arrival_us);
         if !self.state.track(session, exporter, header.domain, header.protocol, header.sequence) {
             return Arrival::First;
         }
@@ -101,9 +106,33 @@ impl Decoder {
         }
         arrival
     }
+
+    /// If there is no place for a new domain: sets those of silent exporters aside, at most once a second.
+    fn make_place(&mut self, session: u64, domain: u32, now_us: u64) {
+        let state = &self.state;
+        if state.followed < MAX_FOLLOWED || now_us < state.next_search_us || state.follows(session, domain) {
+            return;
+        }
+        let mut silent = Vec::new();
+        for id in state.trackers.keys() {
+            if let Some(known) = self.sessions.get(*id)
+                && now_us.saturating_sub(known.last_seen_us) > SILENCE_US
+            {
+                silent.push((*id, known.peer.address.ip()));
+            }
+        }
+        self.state.next_search_us = now_us + SEARCH_INTERVAL_US;
+        for (id, exporter) in silent {
+            self.state.retire(id, exporter);
+        }
+    }
 }
 
 impl DecoderState {
+    fn follows(&self, session: u64, domain: u32) -> bool {
+        self.trackers.get(&session).is_some_and(|domains| domains.contains_key(&domain))
+    }
+
     /// Makes sure that a domain of a session is followed; false if too many are.
     fn track(
         &mut self,
@@ -113,7 +142,7 @@ impl DecoderState {
         protocol: Protocol,
         sequence: u32,
     ) -> bool {
-        if self.trackers.get(&session).is_some_and(|domains| domains.contains_key(&domain)) {
+        if self.follows(session, domain) {
             return true;
         }
         if self.followed >= MAX_FOLLOWED {
@@ -178,9 +207,14 @@ impl DecoderState {
         }
     }
 
-    /// A session has ended: its counts wait for the exporter to come back.
+    /// A session has ended.
     pub(super) fn close_session(&mut self, session: u64, exporter: IpAddr, _now_us: u64) {
         self.abandon_waiting(session);
+        self.retire(session, exporter);
+    }
+
+    /// The counts of a session wait for the exporter to come back.
+    fn retire(&mut self, session: u64, exporter: IpAddr) {
         for (domain, tracked) in self.trackers.remove(&session).unwrap_or_default() {
             self.followed = self.followed.saturating_sub(1);
             self.retired.push_back(Retired { exporter, domain, tracked });

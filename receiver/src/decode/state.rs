@@ -18,6 +18,9 @@ pub struct DecoderState {
     /// How many domains `trackers` holds.
     #[serde(default)]
     pub(super) followed: usize,
+    /// When silent exporters may be looked for again, by the frames' arrival, microseconds.
+    #[serde(default)]
+    pub(super) next_search_us: u64,
     /// Those of sessions that have ended, for an exporter that connects again.
     pub(super) retired: VecDeque<Retired>,
     /// Figures of trackers that were forgotten, and records that no tracker counts.
