@@ -183,6 +183,7 @@ impl Recovered {
             last_arrival_us: checkpoint
                 .map_or(0, |checkpoint| checkpoint.low_water_arrival_us)
                 .max(range.map_or(0, |intent| intent.arrival_last_us)),
+            messages: 0,
         }
     }
 }

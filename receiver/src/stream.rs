@@ -137,9 +137,8 @@ pub fn prepare(
     let state = committed.after.state.as_ref().clone();
     let decoder = Decoder::restore(&journal, declared, origin, state, position).map_err(io)?;
     let reader = JournalReader::at(journal.clone(), position);
-    let journaled = committed.after.state.counters.messages + messages_behind(&reader).map_err(io)?;
     let refused: u64 = wire.refused.values().sum();
-    let wire = Wire { arrived: journaled + refused, journaled, ..wire };
+    let wire = Wire { arrived: found.messages + refused, journaled: found.messages, ..wire };
 
     let book = Book::new(log, committed, mark, recovered.ledger_row);
     let noted: VecDeque<_> = recovered.ranges.into_values().collect();
@@ -189,18 +188,8 @@ fn standing(
     let first = journal.segment_starts().first().copied().unwrap_or(1);
     let position = Position { segment: first, offset: 0, number: first };
     let after = After::at(DecoderState::default(), position, 0);
-    let committed = Committed { low_water: first - 1, after, totals: Default::default() };
+    let committed = Committed { low_water: first.saturating_sub(1), after, totals: Default::default() };
     (committed, Wire::default(), Default::default())
-}
-
-fn messages_behind(reader: &JournalReader) -> io::Result<u64> {
-    let mut scout = reader.scout();
-    let mut messages = 0;
-    while let Some(next) = scout.peek(&mut Vec::new())? {
-        messages += u64::from(next.header.messages);
-        scout.skip(&next);
-    }
-    Ok(messages)
 }
 
 fn networks(texts: &[String], label: &str) -> Result<Vec<Network>, StreamError> {

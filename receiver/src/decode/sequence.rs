@@ -208,7 +208,7 @@ impl DecoderState {
     }
 
     /// A session has ended.
-    pub(super) fn close_session(&mut self, session: u64, exporter: IpAddr, _now_us: u64) {
+    pub(super) fn close_session(&mut self, session: u64, exporter: IpAddr) {
         self.abandon_waiting(session);
         self.retire(session, exporter);
     }

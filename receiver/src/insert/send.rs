@@ -13,7 +13,7 @@ use super::failure::Failure;
 use super::target::{Insert, Target};
 use super::{BLOCK_BYTES, MAX_BLOCK_ROWS, Range};
 use crate::decode::Decoder;
-use crate::journal::{Hole, Journal, JournalReader, Next};
+use crate::journal::{Journal, JournalReader};
 
 /// A thread's buffers, reused from range to range.
 pub struct Workshop {
@@ -87,9 +87,14 @@ impl Workshop {
         let mut block_bytes = 0;
         // An earlier range may have ended in an error.
         self.columns.iter_mut().for_each(Column::clear);
-        while let Some(next) = next_of(reader, range, &mut holes)? {
+        let mut holes_before = 0;
+        while let Some(next) = reader.read(range.last, &mut holes)? {
             let before = self.gathered();
-            decoder.frame(&next, reader, journal, &mut self.columns);
+            if holes.len() > holes_before {
+                decoder.cross_hole(journal, next.position)?;
+                holes_before = holes.len();
+            }
+            decoder.frame(&next, reader, journal, &mut self.columns)?;
             if let Purpose::InsertRest(_, stored) = purpose
                 && stored.contains(&next.header.arrival_us)
             {
@@ -102,9 +107,12 @@ impl Workshop {
             }
         }
         self.block(target, purpose, &mut decoded, &mut sent).await?;
+        if holes.len() > holes_before {
+            decoder.cross_hole(journal, reader.position())?;
+        }
         let unique: BTreeSet<(u64, u64)> = holes.iter().map(|hole| (hole.first, hole.last)).collect();
         decoder.state.counters.lost_frames +=
-            unique.iter().map(|(first, last)| last + 1 - first).sum::<u64>();
+            unique.iter().map(|(first, last)| (last + 1).saturating_sub(*first)).sum::<u64>();
         Ok((decoded, sent))
     }
 
@@ -151,14 +159,6 @@ impl Workshop {
         }
         self.columns.iter_mut().for_each(Column::clear);
         Ok(())
-    }
-}
-
-/// Reads the next frame of a range.
-fn next_of(reader: &mut JournalReader, range: Range, holes: &mut Vec<Hole>) -> std::io::Result<Option<Next>> {
-    match reader.peek(holes)? {
-        Some(next) if next.header.number <= range.last => reader.read(holes),
-        _ => Ok(None),
     }
 }
 

@@ -94,9 +94,16 @@ impl Pipeline {
             }
             let before = (baton.reader.scout(), baton.decoder.clone());
             let (reader, decoder) = (&mut baton.reader, &mut baton.decoder);
-            let (decoded, _) = workshop
-                .send(&self.target, &self.journal, reader, decoder, intent.range, &Purpose::Discard)
-                .await?;
+            let passing =
+                workshop.send(&self.target, &self.journal, reader, decoder, intent.range, &Purpose::Discard);
+            let decoded = match passing.await {
+                Ok((decoded, _)) => decoded,
+                Err(error) => {
+                    // Begun again from its first frame.
+                    (baton.reader, baton.decoder) = before;
+                    return Err(error);
+                }
+            };
             lock(&self.book).resume(intent.clone());
             self.passed(&intent, reader, decoder);
             baton.noted.pop_front();
