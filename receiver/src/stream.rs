@@ -132,11 +132,13 @@ pub fn prepare(
     })?;
 
     let origin = Origin { dpi: dpi.id, journal: journal.id() };
-    let (committed, wire, mark) = standing(&journal, recovered.checkpoint);
+    let (committed, mut wire, mark) = standing(&journal, recovered.checkpoint);
     let position = committed.after.position;
     let state = committed.after.state.as_ref().clone();
     let decoder = Decoder::restore(&journal, declared, origin, state, position).map_err(io)?;
     let reader = JournalReader::at(journal.clone(), position);
+    let newest_row = recovered.ledger_row.as_ref().map_or(&mark, |pending| &pending.mark);
+    crate::ledger::continue_refusals(&mut wire, &newest_row.cumulative);
     let refused: u64 = wire.refused.values().sum();
     let wire = Wire { arrived: found.messages + refused, journaled: found.messages, ..wire };
 

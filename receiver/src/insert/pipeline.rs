@@ -132,7 +132,7 @@ impl Pipeline {
                 self.settle_earlier_life(&mut baton, workshop).await?;
                 return Ok(());
             }
-            let Some(cut) = self.next_cut(&baton)? else {
+            let Some(cut) = self.next_cut(&mut baton)? else {
                 drop(baton);
                 tokio::time::sleep(IDLE).await;
                 return Ok(());
@@ -195,7 +195,7 @@ impl Pipeline {
         }
     }
 
-    fn next_cut(&self, baton: &Baton) -> io::Result<Option<Cut>> {
+    fn next_cut(&self, baton: &mut Baton) -> io::Result<Option<Cut>> {
         if self.struggling.load(Ordering::Relaxed) > 0 {
             return Ok(None);
         }
@@ -203,7 +203,7 @@ impl Pipeline {
         let Some(first) = scout.peek(&mut Vec::new())? else { return Ok(None) };
         let published = self.journal.published();
         let there = published.bytes.saturating_sub(self.consumed_bytes.load(Ordering::Relaxed));
-        let ripe = baton.cutter.ripe(first.header.arrival_us, now_us(), there);
+        let ripe = baton.cutter.ripe(first.header.number, first.header.arrival_us, now_us(), there);
         if !ripe && !self.hurry.load(Ordering::Relaxed) {
             return Ok(None);
         }

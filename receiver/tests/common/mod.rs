@@ -58,8 +58,11 @@ fn prefixed(message: &[u8]) -> Vec<u8> {
     [&(message.len() as u16).to_le_bytes()[..], message].concat()
 }
 
-/// What a reader brings from a position to the end: number, arrival, payload.
-pub fn read_from(journal: &Arc<Journal>, position: Position) -> (Vec<(u64, u64, Vec<u8>)>, Vec<Hole>) {
+/// Number, arrival, payload.
+pub type ReadFrame = (u64, u64, Vec<u8>);
+
+/// What a reader brings from a position to the end.
+pub fn read_from(journal: &Arc<Journal>, position: Position) -> (Vec<ReadFrame>, Vec<Hole>) {
     let mut reader = JournalReader::at(journal.clone(), position);
     let (mut frames, mut holes) = (Vec::new(), Vec::new());
     while let Some(next) = reader.read(u64::MAX, &mut holes).unwrap() {
@@ -68,7 +71,7 @@ pub fn read_from(journal: &Arc<Journal>, position: Position) -> (Vec<(u64, u64, 
     (frames, holes)
 }
 
-pub fn read_all(journal: &Arc<Journal>) -> (Vec<(u64, u64, Vec<u8>)>, Vec<Hole>) {
+pub fn read_all(journal: &Arc<Journal>) -> (Vec<ReadFrame>, Vec<Hole>) {
     let first = journal.segment_starts().first().copied().unwrap_or(1);
     read_from(journal, Position { segment: first, offset: 0, number: first })
 }
