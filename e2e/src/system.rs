@@ -45,12 +45,13 @@ pub struct Stored {
 /// An embedded ClickHouse with the schema, and a receiver with two streams: `fullflow` of DPI 0 over
 /// TCP, `fullflow` of DPI 1 over UDP.
 pub struct System {
-    dir: TempDir,
     /// The configuration that the receiver starts with.
     pub config: ReceiverConfig,
     up: Option<Process>,
     receiver: Option<Process>,
     clickhouse_url: String,
+    /// Dropped last: the processes above write to it until they are killed.
+    dir: TempDir,
 }
 
 impl System {
