@@ -11,6 +11,7 @@ use schema::Stream;
 use super::Failure;
 use super::book::{After, Book};
 use super::range::{Cut, Cutter};
+use super::BLOCK_BYTES;
 use super::send::{Purpose, Sent, Workshop};
 use super::target::Target;
 use crate::decode::{Decoder, DecoderState};
@@ -19,9 +20,9 @@ use crate::journal::{Fsync, Journal, JournalReader, lock};
 
 /// How often a worker without work looks for some.
 const IDLE: Duration = Duration::from_millis(20);
-/// Pauses between attempts grow from the first to the last.
+/// Pauses between attempts grow from the first to so many times the first.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LAST_PAUSE: Duration = Duration::from_secs(5);
+const LAST_PAUSE: u32 = 50;
 
 /// Fixed facts of one stream's pipeline.
 pub struct PipelineOptions {
@@ -35,6 +36,25 @@ pub struct PipelineOptions {
     pub max_delay: Duration,
     /// For the log: `dpi 0 fullflow`.
     pub label: String,
+    /// The pause before a range is tried again; it grows.
+    pub first_pause: Duration,
+    /// Journal bytes of a `Native` block: a part of what the server knows an insert by.
+    pub block_bytes: usize,
+}
+
+impl PipelineOptions {
+    /// What is usual for a stream: its own table, DPI 0, a second.
+    pub fn of(stream: &'static Stream) -> PipelineOptions {
+        PipelineOptions {
+            stream,
+            table: stream.name.to_string(),
+            dpi: 0,
+            max_delay: Duration::from_secs(1),
+            label: stream.name.to_string(),
+            first_pause: FIRST_PAUSE,
+            block_bytes: BLOCK_BYTES,
+        }
+    }
 }
 
 /// The place in the journal, handed from worker to worker.
@@ -111,21 +131,28 @@ impl Pipeline {
     /// are shared between them, and one may wait for the baton while another sends: so `runtime` must
     /// have threads of its own.
     pub fn work(&self, runtime: &tokio::runtime::Handle) {
-        let mut workshop = Workshop::new(self.options.stream, &self.target.database, &self.options.table);
+        let mut workshop = self.workshop();
         while !self.given_up() {
             if let Err(error) = runtime.block_on(self.turn(&mut workshop)) {
                 self.report(&Failure::Wait(format!("the journal or the intent log: {error}")));
-                std::thread::sleep(LAST_PAUSE);
+                std::thread::sleep(self.options.first_pause * LAST_PAUSE);
             }
         }
     }
 
-    /// One range, or a short wait for one.
+    /// What a worker needs for its turns.
+    pub fn workshop(&self) -> Workshop {
+        let PipelineOptions { stream, table, block_bytes, .. } = &self.options;
+        Workshop::new(stream, &self.target.database, table, *block_bytes)
+    }
+
+    /// One range, or a short wait for one. An error is one of the journal or the intent log; the next
+    /// turn begins where this one did.
     #[allow(
         clippy::await_holding_lock,
         reason = "a worker is a thread that runs nothing else: others wait for the baton as threads"
     )]
-    async fn turn(&self, workshop: &mut Workshop) -> io::Result<()> {
+    pub async fn turn(&self, workshop: &mut Workshop) -> io::Result<()> {
         let (intent, before, sent, rows) = {
             let mut baton = lock(&self.baton);
             if baton.to_resume.is_some() {
@@ -258,15 +285,16 @@ impl Pipeline {
         mut failure: Failure,
         workshop: &mut Workshop,
     ) {
-        let mut pause = FIRST_PAUSE;
+        let first_pause = self.options.first_pause;
+        let mut pause = first_pause;
         loop {
             self.report(&failure);
             let content = matches!(failure, Failure::Content(_));
             if content && !intent.halving && self.note_halving(&mut intent) {
-                pause = FIRST_PAUSE;
+                pause = first_pause;
             } else {
                 self.pause(pause).await;
-                pause = (pause * 2).min(LAST_PAUSE);
+                pause = (pause * 2).min(first_pause * LAST_PAUSE);
             }
             if self.given_up() {
                 return;

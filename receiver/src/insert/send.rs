@@ -11,7 +11,7 @@ use schema::native::Encoder;
 
 use super::failure::Failure;
 use super::target::{Insert, Target};
-use super::{BLOCK_BYTES, MAX_BLOCK_ROWS, Range};
+use super::{MAX_BLOCK_ROWS, Range};
 use crate::decode::Decoder;
 use crate::journal::{Journal, JournalReader};
 
@@ -21,6 +21,8 @@ pub struct Workshop {
     encoder: Encoder,
     sql: String,
     last_block_bytes: usize,
+    /// Journal bytes of a block.
+    block_bytes: usize,
 }
 
 /// What is done with the rows of a range.
@@ -60,12 +62,13 @@ pub enum Sent {
 
 impl Workshop {
     /// Buffers for a stream whose rows go to a table.
-    pub fn new(stream: &Stream, database: &str, table: &str) -> Workshop {
+    pub fn new(stream: &Stream, database: &str, table: &str, block_bytes: usize) -> Workshop {
         Workshop {
             columns: stream.new_columns(),
             encoder: Encoder::new(stream),
             sql: stream.insert_sql(database, table),
             last_block_bytes: 0,
+            block_bytes,
         }
     }
 
@@ -101,7 +104,7 @@ impl Workshop {
                 self.columns.iter_mut().for_each(|column| column.truncate(before));
             }
             block_bytes += next.header.length as usize;
-            if block_bytes >= BLOCK_BYTES || self.gathered() >= MAX_BLOCK_ROWS {
+            if block_bytes >= self.block_bytes || self.gathered() >= MAX_BLOCK_ROWS {
                 self.block(target, purpose, &mut decoded, &mut sent).await?;
                 block_bytes = 0;
             }

@@ -85,7 +85,7 @@ impl Pipeline {
                 Ok(version) => *lock(&self.server_version) = version,
                 Err(failure) => {
                     self.report(&failure);
-                    self.pause(std::time::Duration::from_millis(500)).await;
+                    self.pause(self.options.first_pause * 5).await;
                     return Ok(());
                 }
             }
@@ -152,7 +152,7 @@ impl Pipeline {
                 }
                 Err(failure) => {
                     self.report(&failure);
-                    self.pause(std::time::Duration::from_millis(500)).await;
+                    self.pause(self.options.first_pause * 5).await;
                     return Ok(());
                 }
             }
