@@ -1,6 +1,5 @@
 //! One stream of one DPI, put together: listener, journal, pipeline, and the thread that keeps house.
 
-use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,12 +10,9 @@ use std::time::{Duration, Instant};
 use crds::Network;
 use crds::receiver::{DpiConfig, JournalConfig, StreamConfig};
 
-use crate::decode::{Decoder, DecoderState, Origin};
-use crate::insert::{After, Book, Committed, Pipeline, PipelineOptions, Target};
-use crate::intent_log::{Checkpoint, IntentLog, Wire};
-use crate::journal::{
-    Fsync, Journal, JournalReader, JournalWriter, OpenError, Options, Position, Quota, lock,
-};
+use crate::insert::{Pipeline, PipelineOptions, Target};
+use crate::intent_log::{IntentLog, Recovered, Wire};
+use crate::journal::{Fsync, Journal, JournalWriter, OpenError, Options, Quota, lock};
 use crate::listen::{Listener, ListenerOptions, WireCounters};
 
 /// How often the house is kept.
@@ -142,9 +138,8 @@ pub fn prepare(
         label,
         ..PipelineOptions::of(declared)
     };
-    let pipeline =
-        Pipeline::resume(pipeline_options, &journal, target, (log, recovered), found.last_number)
-            .map_err(io)?;
+    let pipeline = Pipeline::resume(pipeline_options, &journal, target, (log, recovered), found.last_number)
+        .map_err(io)?;
     let handle = StreamHandle {
         dpi: dpi.id,
         config: config.clone(),
@@ -174,7 +169,7 @@ fn open_journal(dir: &Path, options: Options, quota: &Arc<Quota>) -> Result<Arc<
 
 /// The wire balance of earlier lives: `journaled` messages are in the journal or were, and refusals are
 /// as the log knows them.
-fn wire_so_far(recovered: &crate::intent_log::Recovered, journaled: u64) -> Wire {
+fn wire_so_far(recovered: &Recovered, journaled: u64) -> Wire {
     let checkpoint = recovered.checkpoint.as_ref();
     let mut wire = checkpoint.map(|checkpoint| checkpoint.wire.clone()).unwrap_or_default();
     let noted = recovered.ledger_row.as_ref().map(|row| &row.mark);

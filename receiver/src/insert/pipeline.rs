@@ -8,10 +8,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use schema::Stream;
 
+use super::BLOCK_BYTES;
 use super::Failure;
 use super::book::{After, Book};
 use super::range::{Cut, Cutter};
-use super::BLOCK_BYTES;
 use super::send::{Purpose, Sent, Workshop};
 use super::target::Target;
 use crate::decode::{Decoder, DecoderState};
