@@ -8,6 +8,7 @@
 
 mod clauses;
 mod desired;
+mod elements;
 pub mod execute;
 mod ledger;
 pub mod native;
@@ -22,11 +23,12 @@ mod table;
 
 pub use clauses::Clauses;
 pub use desired::Desired;
+pub use elements::{CustomElement, ElementError};
 pub use execute::{ExecuteError, execute};
 pub use ledger::{LEDGER, LEDGER_KEEP_FOR, LedgerRow, ledger};
 pub use observe::{Observed, observe};
 pub use plan::{Action, Plan, PlanError, Risk, Step, plan};
 pub use steps_table::{SCHEMA_STEPS, schema_steps};
 pub use stream::{ColumnDecl, ColumnType, DPI_ID, Filled, FilledBy, JOURNAL_ID, RECEIVED_AT, Stream};
-pub use streams::fullflow;
+pub use streams::{all as streams, clickstream, dnsflow, fullflow, gtpflow, natflow};
 pub use table::{DataIndex, OWNER_MARK, Table, TableColumn, TableOptions};

@@ -7,7 +7,6 @@ use ipfix::Convert;
 
 use crate::desired::Desired;
 use crate::stream::{ColumnDecl, DPI_ID, Filled, FilledBy, JOURNAL_ID, RECEIVED_AT, Stream};
-use crate::streams::fullflow;
 use crate::table::{Table, TableOptions};
 
 /// The reference page of a stream.
@@ -53,8 +52,11 @@ pub fn table_markdown(table: &Table) -> String {
 /// The DDL of every table, with the defaults of one machine: raw rows for a day, the ledger for a year.
 pub fn schema_sql() -> String {
     let database = "qoestor";
-    let raw = TableOptions { keep_for: Some(24 * 3600), ..TableOptions::new(database, fullflow().name) };
-    let desired = Desired::new(database).with_table(fullflow().table(&raw));
+    let mut desired = Desired::new(database);
+    for stream in crate::streams::all() {
+        let raw = TableOptions { keep_for: Some(24 * 3600), ..TableOptions::new(database, stream.name) };
+        desired = desired.with_table(stream.table(&raw));
+    }
     let mut text = format!("{};\n", crate::plan::create_database_sql(database));
     for table in &desired.tables {
         let _ = write!(text, "\n{};\n", table.create_sql());
