@@ -71,6 +71,8 @@ pub fn run(config: &ReceiverConfig) -> Result<(), RunError> {
     }
     runtime.block_on(serve(config, streams.clone()))?;
     stop_in_order(&streams, &stop, &runtime);
+    // Inserters may still wait for an answer, which they cannot do without it: it ends with the process.
+    std::mem::forget(runtime);
     Ok(())
 }
 

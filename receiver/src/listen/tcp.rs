@@ -88,31 +88,34 @@ impl TcpListening {
     }
 
     /// Serves until `stop` is set and the connections have ended.
-    pub fn run(mut self, writer: JournalWriter, wire: Arc<WireCounters>, stop: &AtomicBool) {
+    pub fn run(self, writer: JournalWriter, wire: Arc<WireCounters>, stop: &AtomicBool) {
+        let TcpListening { socket, options, .. } = self;
         let mut server = Server {
             writer,
             wire,
-            options: &self.options,
+            options: &options,
             connections: BTreeMap::new(),
             ready: VecDeque::new(),
             next_token: 1,
             buffer: Vec::new(),
         };
-        if let Err(error) = serve(&mut server, &mut self.socket, stop) {
-            tracing::error!(stream = %self.options.label, %error, "the listener has stopped: restart the receiver");
+        if let Err(error) = serve(&mut server, socket, stop) {
+            tracing::error!(stream = %options.label, %error, "the listener has stopped: restart the receiver");
         }
     }
 }
 
-fn serve(server: &mut Server<'_>, socket: &mut TcpListener, stop: &AtomicBool) -> io::Result<()> {
+fn serve(server: &mut Server<'_>, mut socket: TcpListener, stop: &AtomicBool) -> io::Result<()> {
     let mut poll = Poll::new()?;
     let mut events = Events::with_capacity(256);
-    poll.registry().register(socket, LISTENER, Interest::READABLE)?;
+    poll.registry().register(&mut socket, LISTENER, Interest::READABLE)?;
     while !stopping(stop) {
-        server.round(&mut poll, &mut events, Some(socket))?;
+        server.round(&mut poll, &mut events, Some(&socket))?;
     }
-    poll.registry().deregister(socket)?;
-    server.accept(socket, &poll)?;
+    server.accept(&socket, &poll)?;
+    // Closed before anybody is told that we stop: who then connects again must be refused, not left
+    // to send to a connection that nobody will accept.
+    drop(socket);
     server.half_close();
     let begun = Instant::now();
     while begun.elapsed() < READ_ON_AT_STOP && server.somebody_still_sends() {
