@@ -7,6 +7,7 @@
 
 pub mod clickhouse;
 pub mod collector;
+pub mod declare;
 pub mod dictionary;
 pub mod dpi;
 pub mod duration;
