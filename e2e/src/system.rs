@@ -244,6 +244,8 @@ fn dpi(id: u16, port: u16, transport: Transport) -> DpiConfig {
         transport,
         allow_from: Vec::new(),
         tls: None,
+        domains: Vec::new(),
+        elements: Vec::new(),
     };
     DpiConfig {
         id,

@@ -109,10 +109,11 @@ pub fn prepare(
 ) -> Result<Prepared, StreamError> {
     let label = format!("dpi {} {}", dpi.id, config.name);
     let dir = journal_dir(data_dir, dpi.id, &config.name);
-    let declared = crate::declared(config.stream).ok_or_else(|| StreamError::Config {
-        label: label.clone(),
-        problem: format!("streams of type {} cannot be received yet: leave it out", config.stream.as_str()),
-    })?;
+    // The declaration lives as long as the process, which reads its configuration once.
+    let declared: &'static schema::Stream = match crds::declare::stream(config.stream, &config.elements) {
+        Ok(declared) => Box::leak(Box::new(declared)),
+        Err(error) => return Err(StreamError::Config { label, problem: format!("elements: {error}") }),
+    };
     let io = |source| StreamError::Io { label: label.clone(), path: dir.clone(), source };
     let journal = Journal::open(&dir, options(&dpi.journal), quota)?;
     let (log, recovered) = IntentLog::open(&dir, journal.id()).map_err(io)?;
@@ -131,7 +132,8 @@ pub fn prepare(
         source,
     })?;
 
-    let origin = Origin { dpi: dpi.id, journal: journal.id() };
+    let domains = config.domains.iter().map(|domain| (domain.id, domain.dpi)).collect();
+    let origin = Origin { dpi: dpi.id, domains: Arc::new(domains), journal: journal.id() };
     let (committed, wire, mark) = standing(&journal, recovered.checkpoint);
     let position = committed.after.position;
     let state = committed.after.state.as_ref().clone();
@@ -149,7 +151,6 @@ pub fn prepare(
     let pipeline_options = PipelineOptions {
         stream: declared,
         table: declared.name.to_string(),
-        dpi: dpi.id,
         max_delay: Duration::from_millis(dpi.max_delay_ms),
         label,
     };

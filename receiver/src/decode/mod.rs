@@ -6,7 +6,7 @@ mod sequence;
 mod state;
 mod waiting;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crds::Transport;
@@ -26,10 +26,12 @@ pub use state::{Counters, DecoderState};
 use waiting::WaitingSet;
 
 /// What the columns of every row of one journal hold besides the record.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Origin {
     /// Column `dpi_id`.
     pub dpi: u16,
+    /// Observation domains that are another DPI's, behind a balancer: its `dpi_id`.
+    pub domains: Arc<BTreeMap<u32, u16>>,
     /// Column `journal_id`.
     pub journal: u32,
 }
@@ -179,7 +181,7 @@ impl Decoder {
             });
             return 0;
         };
-        let constants = self.constants(next.header.arrival_us);
+        let constants = self.constants(domain, next.header.arrival_us);
         let context = MessageContext {
             export_time: message.header.export_time,
             uptime_ms: message.header.uptime_ms,
@@ -235,7 +237,7 @@ impl Decoder {
             return;
         }
         let Some(compiled) = self.compiled(session, domain, template, next.header.arrival_us) else { return };
-        let constants = self.constants(next.header.arrival_us);
+        let constants = self.constants(domain, next.header.arrival_us);
         let mut body = Vec::new();
         for set in waiting {
             let found = journal.read_bytes(set.segment, set.offset, set.length as usize, &mut body);
@@ -253,10 +255,11 @@ impl Decoder {
         }
     }
 
-    fn constants(&self, arrival_us: u64) -> [u64; 3] {
+    fn constants(&self, domain: u32, arrival_us: u64) -> [u64; 3] {
+        let dpi = self.origin.domains.get(&domain).copied().unwrap_or(self.origin.dpi);
         let mut constants = [0; 3];
         let values = [
-            (schema::DPI_ID, u64::from(self.origin.dpi)),
+            (schema::DPI_ID, u64::from(dpi)),
             (schema::RECEIVED_AT, arrival_us),
             (schema::JOURNAL_ID, u64::from(self.origin.journal)),
         ];

@@ -29,8 +29,6 @@ pub struct PipelineOptions {
     pub stream: &'static Stream,
     /// The table that its rows go to.
     pub table: String,
-    /// Column `dpi_id`.
-    pub dpi: u16,
     /// How long frames wait for others.
     pub max_delay: Duration,
     /// For the log: `dpi 0 fullflow`.
@@ -85,7 +83,8 @@ impl Pipeline {
         newest_frame: u64,
     ) -> Pipeline {
         let cutter = Cutter::new(options.max_delay);
-        let version = format!("{}+{}", env!("CARGO_PKG_VERSION"), options.stream.name);
+        let columns = crate::journal::frame::crc32c(options.stream.column_list().as_bytes());
+        let version = format!("{}+{columns:08x}", env!("CARGO_PKG_VERSION"));
         let live = Mutex::new(Arc::new(decoder.state.clone()));
         let to_resume = Some(newest_frame);
         let baton = Baton { reader, decoder, cutter, noted, to_resume, already_stored: BTreeSet::new() };
