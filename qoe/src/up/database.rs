@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use clickhouse::Client;
-use crds::{QoeCollector, StreamType};
 use crds::clickhouse::{ClickHouseKind, External};
 use crds::receiver::{ClickHouseTarget, ReceiverConfig};
 use crds::standalone::StandaloneOptions;
 use crds::tables::RawTable;
+use crds::{QoeCollector, StreamType};
 use embedded::{Child, Prepared, Settings};
 use schema::{Desired, TableOptions};
 
