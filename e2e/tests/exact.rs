@@ -1,43 +1,81 @@
-//! Everything that two DPIs send is stored once, by both transports at the same time.
+//! The main job as a user runs it: `qoe up` on examples/standalone.yaml, two DPIs that send at the same time,
+//! and `qoe query` and `qoe ledger` to see that everything is stored once.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
+use std::fs::File;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use e2e::{Simulator, System, SystemOptions};
+use crds::receiver::{Status, StreamStatus};
+use e2e::{Process, Simulator, assert_balanced, qoe_binary, wait_for};
+use nix::sys::signal::Signal;
+use tempfile::TempDir;
 
 const LONG: Duration = Duration::from_secs(600);
 
 #[test]
 fn five_million_by_tcp_and_one_million_by_udp() {
-    let system = System::start(&SystemOptions::default());
-    let (tcp_to, udp_to) = (system.address(0), system.address(1));
-    let tcp = Simulator::start(&["--to", &tcp_to, "--records", "5000000", "--seed", "11"]);
-    let udp = Simulator::start(&[
-        "--to",
-        &udp_to,
-        "--transport",
-        "udp",
-        "--records",
-        "1000000",
-        "--seed",
-        "12",
-        "--rate",
-        "50000",
-    ]);
+    let dir = TempDir::new().unwrap();
+    let mut up = start(dir.path());
+    let tcp = Simulator::start(&["--to", "127.0.0.1:1500", "--records", "5000000", "--seed", "11"]);
+    let udp_arguments =
+        ["--to", "127.0.0.1:1510", "--transport", "udp", "--records", "1000000", "--seed", "12"];
+    let udp = Simulator::start(&[&udp_arguments[..], &["--rate", "50000"]].concat());
     for (dpi, simulator) in [(0, tcp), (1, udp)] {
         let sent = simulator.finish(LONG);
-        let status = system.wait_until_stored(dpi);
-        let stored = system.stored(dpi);
-        assert_eq!(stored.rows, sent.records, "{status:?}");
-        assert_eq!(stored.octets, sent.octets);
-        assert_eq!(stored.packets, sent.packets);
-        assert_eq!(stored.distinct, sent.records);
-        assert_eq!(status.wire.arrived, status.wire.journaled + status.wire.refused.values().sum::<u64>());
+        let status = wait_for("everything to be stored", LONG, || {
+            let status = stream(dir.path(), dpi);
+            (status.journal.waiting_frames == 0 && status.destination.waiting == 0).then_some(status)
+        });
+        let stored = query(
+            dir.path(),
+            &format!(
+                "SELECT count(), sum(octet_delta_count), sum(packet_delta_count), \
+                 uniqExact(session_id, flow_start_millisecond) FROM fullflow WHERE dpi_id = {dpi} FORMAT TSV"
+            ),
+        );
+        let expected = format!("{}\t{}\t{}\t{}", sent.records, sent.octets, sent.packets, sent.records);
+        assert_eq!(stored, expected, "{status:?}");
+        assert_balanced(&status);
         assert_eq!(status.sequence.announced, sent.records);
-        assert_eq!(status.sequence.decoded, sent.records);
         assert_eq!(status.sequence.missing, 0);
         assert_eq!(status.destination.stored, sent.records);
-        assert_eq!(status.destination.set_aside, 0);
         assert_eq!(status.wire.kernel_drops, 0);
     }
+    up.signal(Signal::SIGINT);
+    assert!(up.wait(LONG).success());
+}
+
+fn start(data: &Path) -> Process {
+    let log = data.join("up.log");
+    let output = File::create(&log).unwrap();
+    let mut command = Command::new(qoe_binary());
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/standalone.yaml");
+    command.arg("up").arg("-f").arg(example).arg("--data").arg(data);
+    command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
+    let mut up = Process::start(&mut command);
+    wait_for("qoe up", LONG, || {
+        let said = std::fs::read_to_string(&log).unwrap();
+        assert!(up.is_running(), "qoe up has ended: {said}");
+        said.contains("ready: everything").then_some(())
+    });
+    up
+}
+
+fn run(data: &Path, subcommand: &str, arguments: &[&str]) -> String {
+    let output =
+        Command::new(qoe_binary()).arg(subcommand).arg("--data").arg(data).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim_end().to_string()
+}
+
+fn query(data: &Path, sql: &str) -> String {
+    run(data, "query", &[sql])
+}
+
+fn stream(data: &Path, dpi: u16) -> StreamStatus {
+    let status: Status = serde_json::from_str(&run(data, "ledger", &["-o", "json"])).unwrap();
+    let mut dpis = status.dpis.into_iter().filter(|status| status.id == dpi);
+    dpis.next().unwrap().streams.into_iter().find(|stream| stream.name == "fullflow").unwrap()
 }

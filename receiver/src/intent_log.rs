@@ -53,6 +53,34 @@ pub struct Intent {
     /// does not tell whether all of it is there.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub halving: bool,
+    /// What is known of these parts. A part that was refused is never sent again as a whole: the cause
+    /// may be repaired meanwhile, and its own parts may be stored.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pieces: Vec<Piece>,
+}
+
+/// Rows `start..end` of a range that is being halved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Piece {
+    /// First frame of the range.
+    pub first: u64,
+    /// First row, from 0.
+    pub start: u64,
+    /// The row behind the last.
+    pub end: u64,
+    /// What became of it.
+    pub fate: PieceFate,
+}
+
+/// What became of a part of a range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PieceFate {
+    /// The server has acknowledged it.
+    Stored,
+    /// The server refused its content; its halves come next.
+    Refused,
+    /// It is in a set-aside file.
+    SetAside,
 }
 
 /// A settled range.
@@ -207,6 +235,11 @@ impl IntentLog {
         self.append(Kind::Intent, intent)
     }
 
+    /// Notes what became of a part of a range that is being halved.
+    pub fn piece(&mut self, piece: &Piece) -> io::Result<()> {
+        self.append(Kind::Piece, piece)
+    }
+
     /// Notes a settled range.
     pub fn done(&mut self, done: &Done) -> io::Result<()> {
         self.append(Kind::Done, done)
@@ -293,6 +326,13 @@ impl Recovered {
             Kind::Intent => {
                 if let Ok(intent) = serde_json::from_slice::<Intent>(payload) {
                     self.ranges.insert(intent.range.first, (intent, None));
+                }
+            }
+            Kind::Piece => {
+                if let Ok(piece) = serde_json::from_slice::<Piece>(payload)
+                    && let Some((intent, _)) = self.ranges.get_mut(&piece.first)
+                {
+                    intent.pieces.push(piece);
                 }
             }
             Kind::Done => {

@@ -193,7 +193,8 @@ impl SessionTable {
                     self.learn(header.session, &message, header.arrival_us);
                 }
             }
-            Kind::Intent | Kind::Done | Kind::Checkpoint | Kind::LedgerRow | Kind::SetAside => {}
+            Kind::Intent | Kind::Done | Kind::Checkpoint | Kind::LedgerRow | Kind::SetAside | Kind::Piece => {
+            }
         }
     }
 }

@@ -118,7 +118,13 @@ impl Decoder {
                     self.message(next, &message, journal, rows);
                 }
             }
-            Kind::Head | Kind::Intent | Kind::Done | Kind::Checkpoint | Kind::LedgerRow | Kind::SetAside => {}
+            Kind::Head
+            | Kind::Intent
+            | Kind::Done
+            | Kind::Checkpoint
+            | Kind::LedgerRow
+            | Kind::SetAside
+            | Kind::Piece => {}
         }
         self.state.expire_waiting(header.arrival_us);
     }

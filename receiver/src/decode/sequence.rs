@@ -14,8 +14,12 @@ use super::{Decoder, Message, Next};
 const MAX_RETIRED: usize = 1024;
 /// Gaps that are remembered for the status.
 const MAX_GAPS: usize = 256;
-/// Observation domains of one session.
-const MAX_DOMAINS: usize = 4096;
+/// Observation domains that are followed, of all sessions together. One may need 8 KB.
+const MAX_FOLLOWED: usize = 4096;
+/// When that many are followed, an exporter that was silent for so long makes place for another.
+const SILENCE_US: u64 = 60 * 1_000_000;
+/// How often such exporters are looked for.
+const SEARCH_INTERVAL_US: u64 = 1_000_000;
 
 /// One observation domain of one session.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -81,6 +85,7 @@ impl Decoder {
         let Some(exporter) = self.sessions.get(session).map(|known| known.peer.address.ip()) else {
             return Arrival::First;
         };
+        self.make_place(session, header.domain, next.header.arrival_us);
         if !self.state.track(session, exporter, header.domain, header.protocol, header.sequence) {
             return Arrival::First;
         }
@@ -101,10 +106,34 @@ impl Decoder {
         }
         arrival
     }
+
+    /// If there is no place for a new domain: sets those of silent exporters aside, at most once a second.
+    fn make_place(&mut self, session: u64, domain: u32, now_us: u64) {
+        let state = &self.state;
+        if state.followed < MAX_FOLLOWED || now_us < state.next_search_us || state.follows(session, domain) {
+            return;
+        }
+        let mut silent = Vec::new();
+        for id in state.trackers.keys() {
+            if let Some(known) = self.sessions.get(*id)
+                && now_us.saturating_sub(known.last_seen_us) > SILENCE_US
+            {
+                silent.push((*id, known.peer.address.ip()));
+            }
+        }
+        self.state.next_search_us = now_us + SEARCH_INTERVAL_US;
+        for (id, exporter) in silent {
+            self.state.retire(id, exporter);
+        }
+    }
 }
 
 impl DecoderState {
-    /// Makes sure that a domain of a session is followed; false if it has too many.
+    fn follows(&self, session: u64, domain: u32) -> bool {
+        self.trackers.get(&session).is_some_and(|domains| domains.contains_key(&domain))
+    }
+
+    /// Makes sure that a domain of a session is followed; false if too many are.
     fn track(
         &mut self,
         session: u64,
@@ -113,14 +142,10 @@ impl DecoderState {
         protocol: Protocol,
         sequence: u32,
     ) -> bool {
-        let count = self
-            .trackers
-            .get(&session)
-            .map_or(0, |domains| if domains.contains_key(&domain) { usize::MAX } else { domains.len() });
-        if count == usize::MAX {
+        if self.follows(session, domain) {
             return true;
         }
-        if count >= MAX_DOMAINS {
+        if self.followed >= MAX_FOLLOWED {
             self.counters.undecodable_set("too_many_domains_untracked");
             return false;
         }
@@ -129,6 +154,7 @@ impl DecoderState {
             .adopt(exporter, domain, counts_packets, sequence)
             .unwrap_or(Tracked { tracker: SequenceTracker::new(), counts_packets });
         self.trackers.entry(session).or_default().insert(domain, tracked);
+        self.followed += 1;
         true
     }
 
@@ -158,26 +184,39 @@ impl DecoderState {
         self.retired.remove(index).map(|retired| retired.tracked)
     }
 
-    /// Tells the tracker how many records the message held.
+    /// Tells the tracker how many records the message held. Records that no sequence number counts are
+    /// announced by their arrival.
     pub(super) fn advance(&mut self, session: u64, domain: u32, records: u32) {
-        if let Some(tracked) = self.tracked(session, domain) {
-            tracked.tracker.advance(records);
+        let counted = match self.tracked(session, domain) {
+            Some(tracked) => {
+                tracked.tracker.advance(records);
+                !tracked.counts_packets
+            }
+            None => false,
+        };
+        if !counted {
+            self.forgotten.records.announced += u64::from(records);
         }
     }
 
     /// Records of a set that had waited for its template have come after all.
     pub(super) fn take_back(&mut self, session: u64, domain: u32, records: u32) {
-        if let Some(tracked) = self.tracked(session, domain)
-            && !tracked.counts_packets
-        {
-            tracked.tracker.take_back(records);
+        match self.tracked(session, domain) {
+            Some(tracked) if !tracked.counts_packets => tracked.tracker.take_back(records),
+            _ => self.forgotten.records.announced += u64::from(records),
         }
     }
 
-    /// A session has ended: its counts wait for the exporter to come back.
+    /// A session has ended.
     pub(super) fn close_session(&mut self, session: u64, exporter: IpAddr, _now_us: u64) {
         self.abandon_waiting(session);
+        self.retire(session, exporter);
+    }
+
+    /// The counts of a session wait for the exporter to come back.
+    fn retire(&mut self, session: u64, exporter: IpAddr) {
         for (domain, tracked) in self.trackers.remove(&session).unwrap_or_default() {
+            self.followed = self.followed.saturating_sub(1);
             self.retired.push_back(Retired { exporter, domain, tracked });
         }
         while self.retired.len() > MAX_RETIRED {

@@ -15,9 +15,15 @@ pub struct DecoderState {
     pub counters: Counters,
     /// Sequence numbers of sessions that are open: session, then observation domain.
     pub(super) trackers: BTreeMap<u64, BTreeMap<u32, Tracked>>,
+    /// How many domains `trackers` holds.
+    #[serde(default)]
+    pub(super) followed: usize,
+    /// When silent exporters may be looked for again, by the frames' arrival, microseconds.
+    #[serde(default)]
+    pub(super) next_search_us: u64,
     /// Those of sessions that have ended, for an exporter that connects again.
     pub(super) retired: VecDeque<Retired>,
-    /// Figures of trackers that were forgotten.
+    /// Figures of trackers that were forgotten, and records that no tracker counts.
     pub(super) forgotten: SequenceFigures,
     /// The newest gaps.
     pub(super) gaps: VecDeque<Gap>,

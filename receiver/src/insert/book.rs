@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::decode::DecoderState;
-use crate::intent_log::{Checkpoint, Done, Intent, IntentLog, LedgerMark, PendingLedgerRow, Totals, Wire};
+use crate::intent_log::{
+    Checkpoint, Done, Intent, IntentLog, LedgerMark, PendingLedgerRow, Piece, Totals, Wire,
+};
 use crate::journal::Position;
 
 /// How often a checkpoint is written: what is newer is decoded again after a start.
@@ -93,6 +95,20 @@ impl Book {
         let Some(range) = self.open.get_mut(&first) else { return Ok(()) };
         range.intent.halving = true;
         self.log.intent(&range.intent)
+    }
+
+    /// Notes what became of a part of an open range.
+    pub fn piece(&mut self, piece: Piece) -> io::Result<()> {
+        self.log.piece(&piece)?;
+        if let Some(range) = self.open.get_mut(&piece.first) {
+            range.intent.pieces.push(piece);
+        }
+        Ok(())
+    }
+
+    /// What is known of the parts of an open range.
+    pub fn pieces(&self, first: u64) -> Vec<Piece> {
+        self.open.get(&first).map(|range| range.intent.pieces.clone()).unwrap_or_default()
     }
 
     /// Remembers the decoder after a range.

@@ -1,6 +1,7 @@
 //! Content that the server refuses: the range is halved until only the guilty rows are left, and
 //! those are set aside in files that can be sent again. Everything else of the range is stored.
 
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::ops::Range as RowRange;
@@ -11,9 +12,9 @@ use super::Failure;
 use super::pipeline::Pipeline;
 use super::send::{Decoded, Purpose, Sent, Workshop};
 use crate::decode::Decoder;
-use crate::intent_log::{Done, Intent};
-use crate::journal::JournalReader;
+use crate::intent_log::{Done, Intent, Piece, PieceFate};
 use crate::journal::frame::{Header, Kind};
+use crate::journal::{JournalReader, lock};
 
 /// Pieces set aside one row at a time; beyond, guilty halves are set aside whole.
 const MAX_SINGLE_ROWS: u64 = 256;
@@ -43,33 +44,62 @@ impl Pipeline {
     ) -> Result<Done, Failure> {
         let mut done = Done { range: intent.range, stored: 0, set_aside: 0 };
         let rows = self.piece(intent, before, workshop, &Purpose::Discard).await?.0.rows;
+        let noted: HashMap<(u64, u64), PieceFate> = lock(&self.book)
+            .pieces(intent.range.first)
+            .iter()
+            .map(|piece| ((piece.start, piece.end), piece.fate))
+            .collect();
         let mut open: Vec<RowRange<u64>> = Vec::new();
         open.push(0..rows);
         let mut singles = 0;
         while let Some(piece) = open.pop() {
-            let length = piece.end - piece.start;
-            let token = format!("{}/rows {}-{}", self.token(intent), piece.start, piece.end);
-            let purpose = Purpose::InsertRows(&token, piece.clone());
-            let error = match self.piece(intent, before, workshop, &purpose).await?.1 {
-                Ok(()) => {
-                    done.stored += length;
-                    continue;
-                }
-                Err(Failure::Content(error)) => error,
-                Err(wait) => return Err(wait),
+            let fate = match noted.get(&(piece.start, piece.end)) {
+                Some(fate) => *fate,
+                None => self.try_piece(intent, before, workshop, &piece, singles).await?,
             };
-            if length > 1 && singles < MAX_SINGLE_ROWS {
-                let middle = piece.start + length / 2;
-                // The first half is tried first: pieces go in order of their rows.
-                open.push(middle..piece.end);
-                open.push(piece.start..middle);
-                continue;
+            let length = piece.end - piece.start;
+            match fate {
+                PieceFate::Stored => done.stored += length,
+                PieceFate::SetAside => {
+                    singles += 1;
+                    done.set_aside += length;
+                }
+                PieceFate::Refused => {
+                    let middle = piece.start + length / 2;
+                    // The first half is tried first: pieces go in order of their rows.
+                    open.push(middle..piece.end);
+                    open.push(piece.start..middle);
+                }
             }
-            singles += 1;
-            self.set_aside(intent, before, workshop, piece, token, error).await?;
-            done.set_aside += length;
         }
         Ok(done)
+    }
+
+    /// Sends a piece of which nothing is known yet and notes what becomes of it.
+    async fn try_piece(
+        &self,
+        intent: &Intent,
+        before: &(JournalReader, Decoder),
+        workshop: &mut Workshop,
+        piece: &RowRange<u64>,
+        singles: u64,
+    ) -> Result<PieceFate, Failure> {
+        let token = format!("{}/rows {}-{}", self.token(intent), piece.start, piece.end);
+        let purpose = Purpose::InsertRows(&token, piece.clone());
+        let fate = match self.piece(intent, before, workshop, &purpose).await?.1 {
+            Ok(()) => PieceFate::Stored,
+            Err(Failure::Content(_)) if piece.end - piece.start > 1 && singles < MAX_SINGLE_ROWS => {
+                PieceFate::Refused
+            }
+            Err(Failure::Content(error)) => {
+                self.set_aside(intent, before, workshop, piece.clone(), token, error).await?;
+                PieceFate::SetAside
+            }
+            Err(wait) => return Err(wait),
+        };
+        let noted = Piece { first: intent.range.first, start: piece.start, end: piece.end, fate };
+        lock(&self.book).piece(noted)?;
+        Ok(fate)
     }
 
     /// Decodes the range again from its first frame and does with it what is asked; returns what it came

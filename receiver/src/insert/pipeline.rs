@@ -222,6 +222,7 @@ impl Pipeline {
             written_us: now_us(),
             already_stored,
             halving: false,
+            pieces: Vec::new(),
         }
     }
 

@@ -38,11 +38,13 @@ pub enum Kind {
     LedgerRow = 19,
     /// Set-aside file: rows that the server refused.
     SetAside = 20,
+    /// Intent log: what became of a part of a range whose content was refused.
+    Piece = 21,
 }
 
 impl Kind {
     fn from_byte(byte: u8) -> Option<Kind> {
-        const ALL: [Kind; 10] = [
+        const ALL: [Kind; 11] = [
             Kind::Stream,
             Kind::Datagrams,
             Kind::SessionOpened,
@@ -53,6 +55,7 @@ impl Kind {
             Kind::Checkpoint,
             Kind::LedgerRow,
             Kind::SetAside,
+            Kind::Piece,
         ];
         ALL.into_iter().find(|kind| *kind as u8 == byte)
     }

@@ -30,8 +30,10 @@ const FRAME_BYTES: usize = 256 << 10;
 /// What one batch may take in the journal at most: its datagrams, a session opened for each, padding.
 const ROOM_FOR_BATCH: usize = 2 << 20;
 const RECEIVE_BUFFER: usize = 32 << 20;
-/// An exporter that was silent for so long gives its place to a new one.
-const IDLE_SESSION_US: u64 = 30 * 60 * 1_000_000;
+/// When all places are taken, an exporter that was silent for so long gives its own to a new one.
+const IDLE_SESSION_US: u64 = 60 * 1_000_000;
+/// How often such exporters are looked for: a flood of new addresses must not make us search for each.
+const EVICTION_INTERVAL_US: u64 = 1_000_000;
 
 /// A bound UDP socket.
 pub struct UdpListening {
@@ -45,6 +47,8 @@ struct Server<'a> {
     wire: Arc<WireCounters>,
     options: &'a ListenerOptions,
     sessions: HashMap<SocketAddr, u64>,
+    /// When idle sessions may be looked for again, microseconds.
+    next_eviction_us: u64,
     /// Length-prefixed datagrams of this batch, by session.
     batch: BTreeMap<u64, Gathered>,
     gathered_bytes: usize,
@@ -89,6 +93,7 @@ impl UdpListening {
             wire,
             options: &self.options,
             sessions,
+            next_eviction_us: 0,
             batch: BTreeMap::new(),
             gathered_bytes: 0,
         };
@@ -143,9 +148,8 @@ fn take_batch(
             server.wire.set_kernel_drops(u64::from(drops));
         }
         let Some(peer) = message.address.as_ref().and_then(socket_address) else { continue };
-        if let Some(datagram) = message.iovs().next() {
-            server.sort(peer, datagram);
-        }
+        // An empty datagram has no slice.
+        server.sort(peer, message.iovs().next().unwrap_or_default());
     }
     server.journal();
     Ok(taken)
@@ -252,6 +256,13 @@ impl Server<'_> {
 
     fn evict_idle(&mut self) {
         let now = self.writer.next_arrival();
+        if now < self.next_eviction_us {
+            return;
+        }
+        self.next_eviction_us = now + EVICTION_INTERVAL_US;
+        // Whoever is in this batch is not idle.
+        self.journal();
+        // In order of their numbers.
         let idle: Vec<u64> = self
             .writer
             .sessions
@@ -259,9 +270,9 @@ impl Server<'_> {
             .filter(|(_, session)| now.saturating_sub(session.last_seen_us) > IDLE_SESSION_US)
             .map(|(id, _)| id)
             .collect();
-        for id in idle {
-            self.writer.close_session(id);
-            self.sessions.retain(|_, session| *session != id);
+        for id in &idle {
+            self.writer.close_session(*id);
         }
+        self.sessions.retain(|_, session| idle.binary_search(session).is_err());
     }
 }
