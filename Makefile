@@ -11,8 +11,8 @@ help: ## List all tasks
 demo: build clickhouse ## Receive simulated records and ask for them with SQL; no root needed, ends by itself
 	@scripts/demo
 
-test: tools clickhouse lint build ## All checks and tests, against a real ClickHouse and real exporters; needs root for apt-get
-	@mkdir -p target
+test: tools clickhouse lint ## All checks and tests, against a real ClickHouse and real exporters; needs root for apt-get
+	cargo build --release --workspace --all-targets
 	@cargo test --release --workspace --no-fail-fast 2>&1 | tee target/test.log || failed=1; \
 	scripts/summary target/test.log; exit $${failed:-0}
 
@@ -28,7 +28,8 @@ lint: ## Formatting and lints
 bench: build clickhouse ## Measure: decoding alone, and the whole path into ClickHouse
 	@scripts/bench
 
-faults: build clickhouse ## The fault tests with longer outages and more seeds
+faults: clickhouse ## The fault tests with longer outages and more seeds
+	cargo build --release --workspace --all-targets
 	QOE_FAULTS_LONG=1 QOE_FUZZ_SECONDS=300 cargo test --release -p e2e -p ipfix -p receiver
 
 soak: build clickhouse ## An hour of records at a steady rate; ends with the balances

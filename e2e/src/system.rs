@@ -168,6 +168,16 @@ impl System {
         ureq::get(format!("http://{http}{path}")).call().unwrap().body_mut().read_to_string().unwrap()
     }
 
+    /// Whether `/readyz` says that a journal does not accept.
+    pub fn is_unready(&self) -> bool {
+        let http = self.receiver_http().expect("the receiver has said where it listens");
+        match ureq::get(format!("http://{http}/readyz")).call() {
+            Ok(_) => false,
+            Err(ureq::Error::StatusCode(503)) => true,
+            Err(error) => panic!("/readyz: {error}"),
+        }
+    }
+
     /// The receiver's status.
     pub fn status(&self) -> Status {
         serde_json::from_str(&self.get("/status")).unwrap()

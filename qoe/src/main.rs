@@ -4,6 +4,7 @@
 
 mod clickhouse_server;
 mod data_dir;
+mod file_limit;
 mod journal;
 mod ledger;
 mod logging;

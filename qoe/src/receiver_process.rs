@@ -11,7 +11,7 @@ use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::getppid;
 
-use crate::logging;
+use crate::{file_limit, logging};
 
 /// Options of `qoe receiver`.
 #[derive(Args)]
@@ -27,6 +27,7 @@ pub struct Options {
 /// Receives until SIGTERM.
 pub fn run(options: &Options) -> anyhow::Result<()> {
     logging::start("info");
+    file_limit::raise();
     // `qoe up` blocks signals for its own threads, and a child inherits that: SIGTERM, also that of
     // the parent's death, would never arrive.
     SigSet::all().thread_unblock().context("cannot unblock signals")?;

@@ -304,10 +304,12 @@ impl StreamHandle {
         }
     }
 
-    /// Writes a checkpoint if one is due (or `now`) and gives back segments that nobody needs.
+    /// Writes a checkpoint if one is due, if it makes room in a full journal, or `now`; gives back
+    /// segments that nobody needs.
     pub fn checkpoint(&self, now: bool) {
         let wire = self.wire.balance();
-        let written = lock(self.pipeline.book()).checkpoint(&wire, now);
+        let wanted = now || (self.journal.is_full() && lock(self.pipeline.book()).has_moved());
+        let written = lock(self.pipeline.book()).checkpoint(&wire, wanted);
         self.tell("the checkpoint cannot be written", written);
         let (keep_from, pinned) = lock(self.pipeline.book()).releasable();
         self.tell("a journal segment cannot be recycled", self.journal.release(keep_from, &pinned));

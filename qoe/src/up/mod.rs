@@ -18,7 +18,7 @@ use clap::Args;
 use nix::sys::signal::{SigSet, Signal};
 
 use crate::data_dir::DataDir;
-use crate::logging;
+use crate::{file_limit, logging};
 use database::Database;
 use receiver::ReceiverChild;
 
@@ -63,6 +63,7 @@ pub struct Options {
 #[allow(clippy::print_stdout, reason = "says what is ready, as the program's output")]
 pub fn run(options: &Options) -> anyhow::Result<()> {
     logging::start("warn");
+    file_limit::raise();
     // Taken by the thread below only, so that no other is interrupted in the middle of something.
     let signals = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]);
     signals.thread_block().context("cannot block signals")?;

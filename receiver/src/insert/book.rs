@@ -163,9 +163,14 @@ impl Book {
         self.open.values().filter(|range| range.done.is_none()).count()
     }
 
+    /// Whether more is settled than the last checkpoint says.
+    pub fn has_moved(&self) -> bool {
+        self.committed.low_water > self.checkpointed
+    }
+
     /// Writes a checkpoint if one is due, or in any case if `now`.
     pub fn checkpoint(&mut self, wire: &Wire, now: bool) -> io::Result<()> {
-        let moved = self.committed.low_water > self.checkpointed;
+        let moved = self.has_moved();
         let due =
             self.checkpointed_at.elapsed() >= CHECKPOINT_INTERVAL || self.log.bytes() > CHECKPOINT_BYTES;
         let wanted = now || (moved && due);

@@ -213,12 +213,15 @@ impl Journal {
 
     /// Whether the journal takes frames now: neither full nor refused by the disk.
     pub fn accepts(&self) -> bool {
-        !self.full.load(Ordering::Relaxed) && !self.failing.load(Ordering::Relaxed)
+        !self.is_full() && !self.failing.load(Ordering::Relaxed)
     }
 
-    /// Whether the quota is used up.
+    /// Whether a segment was refused for lack of room, and no room has come back since: nobody may be
+    /// sending any more who would notice.
     pub fn is_full(&self) -> bool {
         self.full.load(Ordering::Relaxed)
+            && self.quota.left() < self.options.segment_bytes
+            && lock(&self.spares).is_empty()
     }
 
     /// The first frame's number of each segment, oldest first.
@@ -227,12 +230,14 @@ impl Journal {
     }
 
     /// Recycles segments whose frames are all below `keep_from` and that were so for longer than
-    /// `keep_after_commit`; `pinned` are first frames of segments that must stay.
+    /// `keep_after_commit`, or at once while the journal is full: rather that than to refuse what
+    /// arrives. `pinned` are first frames of segments that must stay.
     pub fn release(&self, keep_from: u64, pinned: &[u64]) -> std::io::Result<()> {
         let mut segments = lock(&self.segments);
         while let [oldest, next, ..] = segments.as_slice() {
             let needed = next.first > keep_from || pinned.contains(&oldest.first);
-            if needed || oldest.committed_for() < self.options.keep_after_commit {
+            let kept = oldest.committed_for() < self.options.keep_after_commit && !self.is_full();
+            if needed || kept {
                 break;
             }
             let retired = oldest.clone();
