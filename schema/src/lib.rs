@@ -11,6 +11,7 @@ mod desired;
 mod elements;
 pub mod execute;
 mod ledger;
+mod membership;
 pub mod native;
 pub mod observe;
 pub mod plan;

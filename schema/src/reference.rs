@@ -14,7 +14,8 @@ pub fn stream_markdown(stream: &Stream) -> String {
     let mut page = heading(stream.name, stream.comment);
     let _ = write!(
         page,
-        "Sorted by ({}), partitioned by {}. A template is stored only if it fills at least one of {}.\n\n\
+        "Sorted by ({}), partitioned by {}. Records are stored if their template fills at least one of {} and is \
+         not clearly another stream's.\n\n\
          | column | type | filled from | unit | meaning |\n|---|---|---|---|---|\n",
         stream.order_by.join(", "),
         stream.partition_by,

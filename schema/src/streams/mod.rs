@@ -76,18 +76,10 @@ const fn column(
 mod tests {
     use std::collections::HashSet;
 
-    use ipfix::{ColumnKind, FieldSpec, Template};
+    use ipfix::ColumnKind;
 
     use super::*;
     use crate::table::TableOptions;
-
-    fn template(fields: &[(Element, u16)]) -> Template {
-        Template::new(
-            256,
-            0,
-            fields.iter().map(|&(element, length)| FieldSpec::new(element, length)).collect(),
-        )
-    }
 
     #[test]
     fn a_declaration_refers_to_columns_that_it_has() {
@@ -132,18 +124,6 @@ mod tests {
         let octets =
             wanted.iter().find(|wish| wish.sources.iter().any(|source| source.element.id == 1)).unwrap();
         assert_eq!((octets.sources[0].min_len, octets.sources[0].max_len), (1, 8));
-    }
-
-    #[test]
-    fn a_template_belongs_to_the_stream_if_one_identifying_element_is_there() {
-        let stream = fullflow();
-        assert!(stream.is_this_stream(&template(&[(Element::iana(1), 4)])));
-        assert!(stream.is_this_stream(&template(&[(Element::iana(27), 16)])));
-        assert!(!stream.is_this_stream(&template(&[(Element::iana(8), 16)])), "no IPv4 address has 16 bytes");
-        assert!(!stream.is_this_stream(&template(&[(Element::vas_experts(2003), u16::MAX)])));
-        let mut options = template(&[(Element::iana(1), 8)]);
-        options.scope_count = 1;
-        assert!(!stream.is_this_stream(&options));
     }
 
     #[test]
