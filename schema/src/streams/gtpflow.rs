@@ -34,7 +34,7 @@ fn columns() -> Vec<ColumnDecl> {
         column("response_type", UInt8, from([vendor(3302)]), ZSTD, "", "message type of the response"),
         column("cause", UInt8, from([vendor(3303)]), ZSTD, "", "cause of the response"),
         column("result", UInt8, from([vendor(3304)]), ZSTD, "", "1 ok"),
-        column("session_id", UInt64, from([vendor(3305), vendor(2000)]), ZSTD, "", "the DPI's number of the session"),
+        column("session_id", UInt64, from([vendor(3305)]), ZSTD, "", "the DPI's number of the session"),
         column("sgw_control_ipv4", IPv4, from([vendor(3306)]), ZSTD, "", "serving gateway, control plane: address"),
         column("sgw_control_teid", UInt32, from([vendor(3307)]), ZSTD, "", "serving gateway, control plane: tunnel endpoint"),
         column("sgw_data_ipv4", IPv4, from([vendor(3308)]), ZSTD, "", "serving gateway, user plane: address"),
