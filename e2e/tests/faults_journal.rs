@@ -139,7 +139,7 @@ fn notes_that_are_cut_or_gone() {
 /// As after a power cut: an insert was stored, its answer lost, and then its last frames too.
 #[test]
 fn newest_frames_that_are_gone() {
-    let (mut system, lossy, relay) = with_lossy_relay(1_000);
+    let (mut system, lossy, relay) = with_lossy_relay(4_000);
     lossy.store(true, Ordering::SeqCst);
     let mut runs = vec![send(&system, 40_000, 111)];
     wait_for("a lost answer", LONG, || relay.attempts().iter().any(is_lost).then_some(()));

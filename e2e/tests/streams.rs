@@ -41,8 +41,7 @@ fn simulate(to: &str, stream: &str, more: &[&str]) -> Simulator {
 
 #[test]
 fn a_million_records_of_all_streams_at_once() {
-    let options = SystemOptions { all_streams: true, elements: elements(), ..SystemOptions::default() };
-    let mut system = System::start(&options);
+    let mut system = System::start_all_streams(elements());
     let mut runs = Vec::new();
     for (index, stream) in STREAMS.iter().enumerate() {
         for (dpi, more) in [(0, &[][..]), (1, &["--transport", "udp", "--rate", "5000"][..])] {
@@ -135,7 +134,6 @@ fn observation_domains_are_dpis_and_survive_kills() {
             config.dpis[0].max_delay_ms = 1_500;
             config.dpis[0].streams[0].domains = vec![Domain { id: 70, dpi: 5 }, Domain { id: 71, dpi: 6 }];
         })),
-        ..SystemOptions::default()
     });
     let (mut sent, mut expected) = (Vec::new(), [(0_u64, 0_u64); 3]);
     for seed in 1..6_u64 {
@@ -180,7 +178,7 @@ fn observation_domains_are_dpis_and_survive_kills() {
 
 #[test]
 fn records_on_the_wrong_port_are_counted_and_not_stored() {
-    let system = System::start(&SystemOptions { all_streams: true, ..SystemOptions::default() });
+    let system = System::start_all_streams(Vec::new());
     let more = |domain| ["--records", "3000", "--domain", domain];
     for (sent_stream, stream) in [
         ("natflow", "fullflow"),

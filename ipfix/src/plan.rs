@@ -98,6 +98,18 @@ pub struct Scratch {
     decoded: Vec<Decoded>,
 }
 
+impl Scratch {
+    /// Whether so many records were found that more before the next [`Plan::fill`] only costs memory.
+    pub fn is_full(&self) -> bool {
+        self.positions.len() >= POSITIONS_AT_ONCE
+    }
+
+    fn clear(&mut self) {
+        self.positions.clear();
+        self.decoded.clear();
+    }
+}
+
 /// How records of one template become columns.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -148,37 +160,46 @@ impl Plan {
         columns: &mut [Column],
         scratch: &'s mut Scratch,
     ) -> &'s [Decoded] {
-        scratch.decoded.clear();
-        if let Some(stride) = self.layout.stride() {
+        scratch.clear();
+        let mut all = Vec::with_capacity(sets.len());
+        let mut filled = 0;
+        for (index, set) in sets.iter().enumerate() {
+            all.push(self.find(buffer, set, scratch));
+            if scratch.is_full() || index + 1 == sets.len() {
+                self.fill(buffer, sets.get(filled..=index).unwrap_or_default(), columns, scratch);
+                filled = index + 1;
+            }
+        }
+        scratch.decoded = all;
+        &scratch.decoded
+    }
+
+    /// Finds the records of a data set, to be filled into columns together with those of the sets
+    /// before and after it: see [`Self::fill`]. For who must know how many there are, but would
+    /// rather decode many sets at once; [`Scratch::is_full`] says when that brings nothing more.
+    pub fn find(&self, buffer: &[u8], set: &DataSet<'_>, scratch: &mut Scratch) -> Decoded {
+        let decoded = match self.layout.stride() {
+            Some(_) => self.layout.count_records(body_in(buffer, set)),
+            None => self.layout.find_records(buffer, &set.body, &mut scratch.positions),
+        };
+        scratch.decoded.push(decoded);
+        decoded
+    }
+
+    /// Appends the records of the sets that were found since the last call, in the same order and
+    /// the same buffer.
+    pub fn fill(&self, buffer: &[u8], sets: &[DataSet<'_>], columns: &mut [Column], scratch: &mut Scratch) {
+        if self.layout.stride().is_some() {
             // Sets are decoded one by one: reading a set's bytes is what costs most, and they are
             // read once if its columns are filled before the next set's.
             for set in sets {
-                let body = body_in(buffer, set);
-                scratch.decoded.push(self.decode_fixed(body, stride, &set.context, columns));
+                self.decode(body_in(buffer, set), &set.context, columns);
             }
-            return &scratch.decoded;
-        }
-
-        let mut undone = sets;
-        while !undone.is_empty() {
-            let first = scratch.decoded.len();
-            scratch.positions.clear();
-            let mut batch = 0;
-            for set in undone {
-                let decoded = self.layout.find_records(buffer, &set.body, &mut scratch.positions);
-                scratch.decoded.push(decoded);
-                batch += 1;
-                if scratch.positions.len() >= POSITIONS_AT_ONCE {
-                    break;
-                }
-            }
-            let (sets, rest) = undone.split_at(batch.min(undone.len()));
-            let decoded = scratch.decoded.get(first..).unwrap_or_default();
+        } else {
             let records = VariableRecords::new(buffer, &scratch.positions, self.layout.segments());
-            self.fill_batch(&records, sets, decoded, columns);
-            undone = rest;
+            self.fill_batch(&records, sets, &scratch.decoded, columns);
         }
-        &scratch.decoded
+        scratch.clear();
     }
 
     /// The number of records in a data set, without decoding them.

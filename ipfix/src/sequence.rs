@@ -261,6 +261,14 @@ impl SequenceTracker {
         self.taken_in_advance += records - found;
     }
 
+    /// The session has ended: forgets single messages and gaps, which no message of another session
+    /// can repeat or fill. Totals and expectation stay.
+    pub fn end_session(&mut self) {
+        self.pending = Pending::Nothing;
+        self.seen = Seen::default();
+        self.gaps = VecDeque::new();
+    }
+
     fn move_on(&mut self, units: u32) {
         self.expected = self.expected.map(|expected| expected.wrapping_add(units));
         self.totals.announced += u64::from(units);

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::decode::DecoderState;
 use crate::journal::Position;
-use crate::journal::frame::{HEADER_LEN, Header, Kind};
+use crate::journal::frame::{HEADER_LEN, Header, Kind, MAX_PAYLOAD};
 
 /// Frames `first..=last` that become one insert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -183,6 +183,7 @@ impl Recovered {
             last_arrival_us: checkpoint
                 .map_or(0, |checkpoint| checkpoint.low_water_arrival_us)
                 .max(range.map_or(0, |intent| intent.arrival_last_us)),
+            messages: 0,
         }
     }
 }
@@ -192,12 +193,15 @@ pub struct IntentLog {
     path: PathBuf,
     file: Arc<File>,
     bytes: u64,
+    /// The file may be longer than `bytes`: what is behind them would hide what is appended.
+    is_torn: bool,
     journal: u32,
     sequence: u64,
 }
 
 impl IntentLog {
-    /// Opens or creates the log and reads it; a torn end is cut off.
+    /// Opens or creates the log and reads it; a torn end is cut off. What is sound but cannot be
+    /// understood is an error: it must not be forgotten.
     pub fn open(dir: &Path, journal: u32) -> io::Result<(IntentLog, Recovered)> {
         let path = dir.join("intents");
         let mut recovered = Recovered::default();
@@ -205,7 +209,14 @@ impl IntentLog {
         match fs::read(&path) {
             Ok(bytes) => {
                 for (header, payload) in frames(&bytes, journal) {
-                    recovered.take(header.kind, payload);
+                    recovered.take(header.kind, payload).map_err(|error| {
+                        let text = format!(
+                            "a {:?} of the intent log {} cannot be understood ({error}): start the version that wrote it",
+                            header.kind,
+                            path.display()
+                        );
+                        io::Error::new(io::ErrorKind::InvalidData, text)
+                    })?;
                     sound += header.stored_len(1);
                 }
                 if sound < bytes.len() as u64 {
@@ -217,7 +228,11 @@ impl IntentLog {
         }
         let file = OpenOptions::new().create(true).append(true).open(&path)?;
         file.set_len(sound)?;
-        Ok((IntentLog { path, file: Arc::new(file), bytes: sound, journal, sequence: 0 }, recovered))
+        // The file's name must be on the disk too, or a power cut takes all its intents.
+        File::open(dir)?.sync_all()?;
+        let log =
+            IntentLog { path, file: Arc::new(file), bytes: sound, is_torn: false, journal, sequence: 0 };
+        Ok((log, recovered))
     }
 
     /// Bytes of the log.
@@ -270,24 +285,33 @@ impl IntentLog {
             self.encode(Kind::LedgerRow, row, &mut bytes)?;
         }
         let fresh = self.path.with_extension("new");
-        let mut file = OpenOptions::new().create(true).truncate(true).write(true).open(&fresh)?;
+        match fs::remove_file(&fresh) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = OpenOptions::new().create_new(true).append(true).open(&fresh)?;
         file.write_all(&bytes)?;
         file.sync_all()?;
         fs::rename(&fresh, &self.path)?;
+        // From here on the old file has no name: whatever fails now, nothing may be appended to it.
+        self.file = Arc::new(file);
+        self.bytes = bytes.len() as u64;
+        self.is_torn = false;
         if let Some(dir) = self.path.parent() {
             File::open(dir)?.sync_all()?;
         }
-        self.file = Arc::new(OpenOptions::new().append(true).open(&self.path)?);
-        self.bytes = bytes.len() as u64;
         Ok(())
     }
 
     fn append<T: Serialize>(&mut self, kind: Kind, content: &T) -> io::Result<()> {
         let mut bytes = Vec::new();
         self.encode(kind, content, &mut bytes)?;
-        if let Err(error) = self.file.as_ref().write_all(&bytes) {
-            // A torn frame would hide what is appended behind it.
+        if self.is_torn {
             self.file.set_len(self.bytes)?;
+            self.is_torn = false;
+        }
+        if let Err(error) = self.file.as_ref().write_all(&bytes) {
+            self.is_torn = self.file.set_len(self.bytes).is_err();
             return Err(error);
         }
         self.bytes += bytes.len() as u64;
@@ -296,6 +320,10 @@ impl IntentLog {
 
     fn encode<T: Serialize>(&mut self, kind: Kind, content: &T, bytes: &mut Vec<u8>) -> io::Result<()> {
         let payload = serde_json::to_vec(content)?;
+        if payload.len() > MAX_PAYLOAD {
+            // It would be written and then not be believed.
+            return Err(io::Error::other(format!("a {kind:?} of {} bytes is too large", payload.len())));
+        }
         self.sequence += 1;
         let mut header = Header {
             crc: 0,
@@ -314,37 +342,34 @@ impl IntentLog {
 }
 
 impl Recovered {
-    fn take(&mut self, kind: Kind, payload: &[u8]) {
+    fn take(&mut self, kind: Kind, payload: &[u8]) -> serde_json::Result<()> {
         match kind {
             Kind::Checkpoint => {
-                if let Ok(checkpoint) = serde_json::from_slice::<Checkpoint>(payload) {
-                    self.ranges.retain(|_, (intent, _)| intent.range.first > checkpoint.low_water);
-                    self.ledger_row = None;
-                    self.checkpoint = Some(checkpoint);
-                }
+                let checkpoint: Checkpoint = serde_json::from_slice(payload)?;
+                self.ranges.retain(|_, (intent, _)| intent.range.first > checkpoint.low_water);
+                self.ledger_row = None;
+                self.checkpoint = Some(checkpoint);
             }
             Kind::Intent => {
-                if let Ok(intent) = serde_json::from_slice::<Intent>(payload) {
-                    self.ranges.insert(intent.range.first, (intent, None));
-                }
+                let intent: Intent = serde_json::from_slice(payload)?;
+                self.ranges.insert(intent.range.first, (intent, None));
             }
             Kind::Piece => {
-                if let Ok(piece) = serde_json::from_slice::<Piece>(payload)
-                    && let Some((intent, _)) = self.ranges.get_mut(&piece.first)
-                {
+                let piece: Piece = serde_json::from_slice(payload)?;
+                if let Some((intent, _)) = self.ranges.get_mut(&piece.first) {
                     intent.pieces.push(piece);
                 }
             }
             Kind::Done => {
-                if let Ok(done) = serde_json::from_slice::<Done>(payload)
-                    && let Some(range) = self.ranges.get_mut(&done.range.first)
-                {
+                let done: Done = serde_json::from_slice(payload)?;
+                if let Some(range) = self.ranges.get_mut(&done.range.first) {
                     range.1 = Some(done);
                 }
             }
-            Kind::LedgerRow => self.ledger_row = serde_json::from_slice(payload).ok(),
+            Kind::LedgerRow => self.ledger_row = Some(serde_json::from_slice(payload)?),
             _ => {}
         }
+        Ok(())
     }
 }
 

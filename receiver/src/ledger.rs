@@ -5,18 +5,19 @@ use std::io;
 
 use schema::LedgerRow;
 
-use crate::decode::{DecoderState, SequenceFigures};
+use crate::decode::SequenceFigures;
 use crate::insert::{Committed, Failure, Pipeline, now_us};
 use crate::intent_log::{LedgerMark, PendingLedgerRow, Wire};
+use crate::journal::frame::crc32c;
 use crate::journal::lock;
 
 /// All figures of a stream since its journal began: the wire as of now, everything else up to the
 /// low-water mark, so that the row can be made again after a crash.
-pub fn cumulative(committed: &Committed, wire: &Wire, live: &DecoderState) -> LedgerRow {
+pub fn cumulative(committed: &Committed, wire: &Wire) -> LedgerRow {
     let state = &committed.after.state;
     let counters = &state.counters;
     let SequenceFigures { records, packets } = state.sequence_figures();
-    let waiting = live.counters.decoded.saturating_sub(counters.decoded);
+    let settled = committed.totals.stored + committed.totals.set_aside;
     LedgerRow {
         arrival_to: signed(committed.after.arrival_us),
         messages_arrived: wire.arrived,
@@ -33,7 +34,8 @@ pub fn cumulative(committed: &Committed, wire: &Wire, live: &DecoderState) -> Le
         restarts: records.restarts + packets.restarts,
         records_stored: committed.totals.stored,
         records_set_aside: committed.totals.set_aside,
-        records_waiting: signed(waiting),
+        // None at the low-water mark, so that the row's balance meets as it stands.
+        records_waiting: signed(counters.decoded) - signed(settled),
         ..LedgerRow::default()
     }
 }
@@ -87,9 +89,14 @@ pub async fn write_row(
     let pending = lock(pipeline.book()).pending_ledger_row().cloned();
     let pending = match pending {
         Some(pending) => pending,
-        None => note_row(pipeline, wire, dpi, stream, journal)?,
+        None => match note_row(pipeline, wire, dpi, stream, journal)? {
+            Some(noted) => noted,
+            None => return Ok(()),
+        },
     };
-    let token = format!("{journal}/{}/{}", schema::LEDGER, pending.mark.row);
+    // The number alone would repeat after a lost intent log, and another row would be taken for this one.
+    let content = serde_json::to_vec(&pending.row).map_err(io::Error::from)?;
+    let token = format!("{journal}/{}/{}/{:08x}", schema::LEDGER, pending.mark.row, crc32c(&content));
     pipeline.target().insert_ledger_row(&pending.row, &token).await?;
     lock(pipeline.book()).ledger_row_stored();
     Ok(())
@@ -101,10 +108,12 @@ fn note_row(
     dpi: u16,
     stream: &str,
     journal: uuid::Uuid,
-) -> io::Result<PendingLedgerRow> {
-    let live = pipeline.live_state();
+) -> io::Result<Option<PendingLedgerRow>> {
     let mut book = lock(pipeline.book());
-    let cumulative = cumulative(book.committed(), wire, &live);
+    let cumulative = cumulative(book.committed(), wire);
+    if is_behind(&cumulative, &book.ledger_mark().cumulative) {
+        return Ok(None);
+    }
     let row = LedgerRow {
         time: u32::try_from(now_us() / 1_000_000).unwrap_or(u32::MAX),
         dpi_id: dpi,
@@ -114,7 +123,22 @@ fn note_row(
     };
     let pending = PendingLedgerRow { mark: LedgerMark { row: book.ledger_mark().row + 1, cumulative }, row };
     book.ledger_row(pending.clone())?;
-    Ok(pending)
+    Ok(Some(pending))
+}
+
+/// After a kill we begin at the last checkpoint, and rows of the ledger may have told of more. Until we
+/// are there again, there is no row: what it added would be counted twice.
+fn is_behind(now: &LedgerRow, before: &LedgerRow) -> bool {
+    now.arrival_to < before.arrival_to || now.records_stored < before.records_stored
+}
+
+/// Goes on counting refusals where the last row of the ledger left off: they are in no journal, so a
+/// kill takes those since the last checkpoint, but not what a row has told.
+pub fn continue_refusals(wire: &mut Wire, newest: &LedgerRow) {
+    for (reason, count) in &newest.refused {
+        let refused = wire.refused.entry(reason.clone()).or_default();
+        *refused = (*refused).max(*count);
+    }
 }
 
 fn signed(count: u64) -> i64 {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crds::Transport;
 use ipfix::cache::{ApplyOutcome, Limits, TemplateCache};
-use ipfix::message::{Header, SetKind, Sets};
+use ipfix::message::{Header, Set, SetKind, Sets};
 use serde::{Deserialize, Serialize};
 
 use crate::journal::frame::{Header as FrameHeader, Kind};
@@ -19,6 +19,11 @@ const TEMPLATE_BYTES_PER_SESSION: usize = 1 << 20;
 const FIELDS_PER_TEMPLATE: usize = 4096;
 /// Templates of all sessions of a journal, in wire bytes.
 const TEMPLATE_BYTES_PER_JOURNAL: usize = 8 << 20;
+/// A session may have this part of them even if others have used up the rest: a flood of templates
+/// must not make those of a quiet session unknown.
+const SESSIONS_WITH_A_SHARE: usize = 4096;
+/// Sessions are gathered into head frames of about this many bytes.
+const HEAD_BYTES: usize = 256 << 10;
 /// RFC 7011 section 8.4: over UDP a template that is not repeated expires.
 const UDP_TEMPLATE_LIFETIME_US: u64 = 30 * 60 * 1_000_000;
 
@@ -59,11 +64,21 @@ pub struct SessionTable {
     max_template_bytes: usize,
 }
 
-/// The head of a segment: one session in force.
+/// One session in the head of a segment.
 #[derive(Serialize, Deserialize)]
 struct Head {
+    session: u64,
     peer: Peer,
     last_seen_us: u64,
+}
+
+/// What a head frame says besides its sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeadNote {
+    /// Messages in all frames before the segment, since the journal began.
+    pub messages_before: u64,
+    /// Head frames of the segment that follow this one.
+    pub following: u32,
 }
 
 impl SessionTable {
@@ -124,52 +139,80 @@ impl SessionTable {
     /// Learns the templates of one message; sets that carry data are passed over.
     pub fn learn(&mut self, id: u64, message: &Message<'_>, now_us: u64) -> TemplateOutcome {
         let mut outcome = TemplateOutcome::default();
-        let header = &message.header;
-        for set in Sets::new(header, message.bytes).map_while(Result::ok) {
-            match set.kind(header.protocol) {
-                SetKind::Template | SetKind::OptionsTemplate => {}
-                SetKind::Data | SetKind::Reserved => continue,
-            }
-            let Some(session) = self.sessions.get_mut(&id) else { break };
-            if self.template_bytes + set.body.len() > self.max_template_bytes {
-                *outcome.refused.entry("template_memory").or_default() += 1;
-                continue;
-            }
-            let templates = &mut Arc::make_mut(session).templates;
-            let before = templates.bytes();
-            let kind = set.kind(header.protocol);
-            let applied = templates.apply(header.protocol, header.domain, kind, set.body, now_us);
-            self.template_bytes = (self.template_bytes + templates.bytes()).saturating_sub(before);
-            note(&mut outcome, header.domain, &applied);
+        for set in Sets::new(&message.header, message.bytes).map_while(Result::ok) {
+            self.learn_set(id, &message.header, &set, now_us, &mut outcome);
         }
         outcome
     }
 
-    /// The payload of a session's `Head` frame: length of the JSON, JSON, exported templates.
-    pub fn head(session: &Session) -> Vec<u8> {
-        let head = Head { peer: session.peer.clone(), last_seen_us: session.last_seen_us };
-        let json = serde_json::to_vec(&head).unwrap_or_default();
-        let mut payload = Vec::with_capacity(4 + json.len() + session.templates.bytes());
-        payload.extend_from_slice(&(json.len() as u32).to_le_bytes());
-        payload.extend_from_slice(&json);
-        session.templates.export(&mut payload);
-        payload
+    /// Learns the templates of one set; a set that carries data is passed over.
+    pub fn learn_set(
+        &mut self,
+        id: u64,
+        header: &Header,
+        set: &Set<'_>,
+        now_us: u64,
+        outcome: &mut TemplateOutcome,
+    ) {
+        let kind = set.kind(header.protocol);
+        if matches!(kind, SetKind::Data | SetKind::Reserved) {
+            return;
+        }
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let (own, new) = (session.templates.bytes(), set.body.len());
+        let share = self.max_template_bytes / SESSIONS_WITH_A_SHARE;
+        if self.template_bytes + new > self.max_template_bytes && own + new > share {
+            *outcome.refused.entry("template_memory").or_default() += 1;
+            return;
+        }
+        let templates = &mut Arc::make_mut(session).templates;
+        let applied = templates.apply(header.protocol, header.domain, kind, set.body, now_us);
+        self.template_bytes = (self.template_bytes + templates.bytes()).saturating_sub(own);
+        note(outcome, header.domain, &applied);
     }
 
-    /// Takes over a session from a `Head` frame; false if the payload is not one.
-    pub fn restore(&mut self, id: u64, payload: &[u8]) -> bool {
-        let Some((length, rest)) = payload.split_first_chunk::<4>() else { return false };
-        let length = u32::from_le_bytes(*length) as usize;
-        let Some((json, templates)) = rest.split_at_checked(length) else { return false };
-        let Ok(head) = serde_json::from_slice::<Head>(json) else { return false };
-        let Ok(templates) = TemplateCache::import(limits(head.peer.transport), templates) else {
-            return false;
+    /// The payloads of the head frames of a segment: all sessions in force. There is always one, and
+    /// each says how many follow, so that a segment whose head was cut off is known.
+    pub fn heads(&self, messages_before: u64) -> Vec<Vec<u8>> {
+        let mut bodies = vec![Vec::new()];
+        for (id, session) in self.iter() {
+            if bodies.last().is_some_and(|body| body.len() >= HEAD_BYTES) {
+                bodies.push(Vec::new());
+            }
+            if let Some(body) = bodies.last_mut() {
+                write_head(id, session, body);
+            }
+        }
+        let count = bodies.len();
+        let complete = |(index, body): (usize, Vec<u8>)| {
+            let mut payload = Vec::with_capacity(12 + body.len());
+            payload.extend_from_slice(&messages_before.to_le_bytes());
+            payload.extend_from_slice(&((count - 1 - index) as u32).to_le_bytes());
+            payload.extend_from_slice(&body);
+            payload
         };
-        self.close(id);
-        self.template_bytes += templates.bytes();
-        let session = Session { peer: head.peer, templates, last_seen_us: head.last_seen_us };
-        self.sessions.insert(id, Arc::new(session));
-        true
+        bodies.into_iter().enumerate().map(complete).collect()
+    }
+
+    /// Takes over the sessions of a head frame; `None` if the payload is not one.
+    pub fn restore(&mut self, payload: &[u8]) -> Option<HeadNote> {
+        let (messages_before, rest) = payload.split_first_chunk::<8>()?;
+        let (following, mut rest) = rest.split_first_chunk::<4>()?;
+        while !rest.is_empty() {
+            let (length, behind) = rest.split_first_chunk::<4>()?;
+            let (json, behind) = behind.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+            let (length, behind) = behind.split_first_chunk::<4>()?;
+            let (templates, behind) = behind.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+            rest = behind;
+            let head = serde_json::from_slice::<Head>(json).ok()?;
+            let templates = TemplateCache::import(limits(head.peer.transport), templates).ok()?;
+            self.close(head.session);
+            self.template_bytes += templates.bytes();
+            let session = Session { peer: head.peer, templates, last_seen_us: head.last_seen_us };
+            self.sessions.insert(head.session, Arc::new(session));
+        }
+        let messages_before = u64::from_le_bytes(*messages_before);
+        Some(HeadNote { messages_before, following: u32::from_le_bytes(*following) })
     }
 
     /// Follows one frame: sessions opened and closed, templates learned. What the decoder does
@@ -185,7 +228,7 @@ impl SessionTable {
                 self.close(header.session);
             }
             Kind::Head => {
-                self.restore(header.session, payload);
+                self.restore(payload);
             }
             Kind::Stream | Kind::Datagrams => {
                 self.touch(header.session, header.arrival_us);
@@ -196,6 +239,18 @@ impl SessionTable {
             Kind::Intent | Kind::Done | Kind::Checkpoint | Kind::LedgerRow | Kind::SetAside | Kind::Piece => {
             }
         }
+    }
+}
+
+/// Length of the JSON, JSON, length of the exported templates, templates.
+fn write_head(id: u64, session: &Session, body: &mut Vec<u8>) {
+    let head = Head { session: id, peer: session.peer.clone(), last_seen_us: session.last_seen_us };
+    let json = serde_json::to_vec(&head).unwrap_or_default();
+    let mut templates = Vec::with_capacity(session.templates.bytes());
+    session.templates.export(&mut templates);
+    for part in [json, templates] {
+        body.extend_from_slice(&(part.len() as u32).to_le_bytes());
+        body.extend_from_slice(&part);
     }
 }
 

@@ -1,6 +1,5 @@
 //! One stream of one DPI, put together: listener, journal, pipeline, and the thread that keeps house.
 
-use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,16 +10,15 @@ use std::time::{Duration, Instant};
 use crds::Network;
 use crds::receiver::{DpiConfig, JournalConfig, StreamConfig};
 
-use crate::decode::{Decoder, DecoderState, Origin};
-use crate::insert::{After, Book, Committed, Pipeline, PipelineOptions, Target};
-use crate::intent_log::{Checkpoint, IntentLog, Wire};
-use crate::journal::{
-    Fsync, Journal, JournalReader, JournalWriter, OpenError, Options, Position, Quota, lock,
-};
+use crate::insert::{Pipeline, PipelineOptions, Target};
+use crate::intent_log::{IntentLog, Wire};
+use crate::journal::{Fsync, Journal, JournalWriter, OpenError, Options, Quota, lock};
 use crate::listen::{Listener, ListenerOptions, WireCounters};
 
 /// How often the house is kept.
 const HOUSEKEEPING: Duration = Duration::from_millis(100);
+/// A little longer than a planned stop takes.
+const OTHER_MAY_STOP: Duration = Duration::from_secs(12);
 const CHECKPOINT_LOOK: Duration = Duration::from_secs(1);
 /// The rate of the journal's growth is taken over so long.
 const RATE_INTERVAL: Duration = Duration::from_secs(30);
@@ -114,8 +112,9 @@ pub fn prepare(
         Ok(declared) => Box::leak(Box::new(declared)),
         Err(error) => return Err(StreamError::Config { label, problem: format!("elements: {error}") }),
     };
-    let io = |source| StreamError::Io { label: label.clone(), path: dir.clone(), source };
-    let journal = Journal::open(&dir, options(&dpi.journal), quota)?;
+    let of = label.clone();
+    let io = |source| StreamError::Io { label: of.clone(), path: dir.clone(), source };
+    let journal = open_journal(&dir, options(&dpi.journal), &quota)?;
     let (log, recovered) = IntentLog::open(&dir, journal.id()).map_err(io)?;
     let (writer, found) = JournalWriter::recover(journal.clone(), recovered.newest(), stop).map_err(io)?;
 
@@ -132,37 +131,18 @@ pub fn prepare(
         source,
     })?;
 
+    let wire = wire_so_far(&recovered, found.messages);
     let domains = config.domains.iter().map(|domain| (domain.id, domain.dpi)).collect();
-    let origin = Origin { dpi: dpi.id, domains: Arc::new(domains), journal: journal.id() };
-    let (committed, wire, mark) = standing(&journal, recovered.checkpoint);
-    let position = committed.after.position;
-    let state = committed.after.state.as_ref().clone();
-    let decoder = Decoder::restore(&journal, declared, origin, state, position).map_err(io)?;
-    let reader = JournalReader::at(journal.clone(), position);
-    let journaled = committed.after.state.counters.messages + messages_behind(&reader).map_err(io)?;
-    let refused: u64 = wire.refused.values().sum();
-    let wire = Wire { arrived: journaled + refused, journaled, ..wire };
-
-    let book = Book::new(log, committed, mark, recovered.ledger_row);
-    let noted: VecDeque<_> = recovered.ranges.into_values().collect();
-    if found.last_number > 0 {
-        tracing::info!(stream = %label, newest_frame = found.last_number, open_ranges = noted.len(), "the journal was found");
-    }
     let pipeline_options = PipelineOptions {
         stream: declared,
-        table: declared.name.to_string(),
+        dpi: dpi.id,
+        domains: Arc::new(domains),
         max_delay: Duration::from_millis(dpi.max_delay_ms),
         label,
+        ..PipelineOptions::of(declared)
     };
-    let pipeline = Pipeline::new(
-        pipeline_options,
-        journal.clone(),
-        target,
-        book,
-        (reader, decoder),
-        noted,
-        found.last_number,
-    );
+    let pipeline = Pipeline::resume(pipeline_options, &journal, target, (log, recovered), found.last_number)
+        .map_err(io)?;
     let handle = StreamHandle {
         dpi: dpi.id,
         config: config.clone(),
@@ -177,31 +157,30 @@ pub fn prepare(
     Ok(Prepared { handle: Arc::new(handle), listener, writer, inserters: dpi.inserters.max(1) })
 }
 
-/// Where an earlier life's checkpoint stands, or the beginning of the journal.
-fn standing(
-    journal: &Journal,
-    checkpoint: Option<Checkpoint>,
-) -> (Committed, Wire, crate::intent_log::LedgerMark) {
-    if let Some(checkpoint) = checkpoint {
-        let after = After::at(checkpoint.decoder, checkpoint.position, checkpoint.low_water_arrival_us);
-        let committed = Committed { low_water: checkpoint.low_water, after, totals: checkpoint.totals };
-        return (committed, checkpoint.wire, checkpoint.ledger);
+/// Opens the journal. A receiver that lost its parent may still be stopping in it.
+fn open_journal(dir: &Path, options: Options, quota: &Arc<Quota>) -> Result<Arc<Journal>, OpenError> {
+    let begun = Instant::now();
+    loop {
+        match Journal::open(dir, options, quota.clone()) {
+            Err(OpenError::InUse(_)) if begun.elapsed() < OTHER_MAY_STOP => {
+                std::thread::sleep(HOUSEKEEPING);
+            }
+            opened => return opened,
+        }
     }
-    let first = journal.segment_starts().first().copied().unwrap_or(1);
-    let position = Position { segment: first, offset: 0, number: first };
-    let after = After::at(DecoderState::default(), position, 0);
-    let committed = Committed { low_water: first - 1, after, totals: Default::default() };
-    (committed, Wire::default(), Default::default())
 }
 
-fn messages_behind(reader: &JournalReader) -> io::Result<u64> {
-    let mut scout = reader.scout();
-    let mut messages = 0;
-    while let Some(next) = scout.peek(&mut Vec::new())? {
-        messages += u64::from(next.header.messages);
-        scout.skip(&next);
+/// The wire balance of earlier lives: `journaled` messages are in the journal or were, and refusals are
+/// as the log knows them.
+fn wire_so_far(recovered: &crate::intent_log::Recovered, journaled: u64) -> Wire {
+    let checkpoint = recovered.checkpoint.as_ref();
+    let mut wire = checkpoint.map(|checkpoint| checkpoint.wire.clone()).unwrap_or_default();
+    let noted = recovered.ledger_row.as_ref().map(|row| &row.mark);
+    if let Some(mark) = noted.or(checkpoint.map(|checkpoint| &checkpoint.ledger)) {
+        crate::ledger::continue_refusals(&mut wire, &mark.cumulative);
     }
-    Ok(messages)
+    let refused: u64 = wire.refused.values().sum();
+    Wire { arrived: journaled + refused, journaled, ..wire }
 }
 
 fn networks(texts: &[String], label: &str) -> Result<Vec<Network>, StreamError> {

@@ -3,8 +3,8 @@
 //!
 //! What these exporters are special in:
 //! - softflowd's IPFIX sequence numbers count the records of the message itself, where RFC 7011 counts
-//!   those before it: it announces gaps that are none (nfcapd counts sequence errors, too). So the
-//!   sequence balance is asserted for all others only.
+//!   those before it: it announces gaps that are none (nfcapd counts sequence errors, too). So its
+//!   missing records are not looked at.
 //! - softflowd writes IPFIX times as uptimes unless told otherwise (`-A milli`), and says in an options
 //!   record when it booted. Such times are taken as the time of export.
 //! - In NetFlow v9 the time of export is in whole seconds, so times are exact to a second only.
@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use capture::{Capture, Carried, Flow, Flows, ICMP, sums};
 use crds::receiver::StreamStatus;
-use e2e::{System, SystemOptions, free_port, wait_for};
+use e2e::{System, SystemOptions, assert_balanced, free_port, wait_for};
 use exporter::{Watching, need_tools, pmacct, softflowd};
 use interface::Interface;
 use nfcapd::Nfcapd;
@@ -122,6 +122,7 @@ fn time_difference(ours: &Flows, capture: &Flows) -> u64 {
 /// Nothing was refused, nothing was left over.
 #[track_caller]
 fn assert_clean(status: &StreamStatus) {
+    assert_balanced(status);
     assert_eq!(status.wire.arrived, status.wire.journaled, "{status:?}");
     assert_eq!(status.wire.kernel_drops, 0, "{status:?}");
     assert!(status.wire.templates_refused.is_empty(), "{status:?}");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use e2e::{Sent, Simulator, System, wait_for};
+use e2e::{Sent, Simulator, System, assert_balanced, wait_for};
 
 pub const LONG: Duration = Duration::from_secs(300);
 /// Resident memory that the receiver may reach under attack, in KiB.
@@ -67,9 +67,7 @@ fn assert_exact(system: &System, dpi: u16, sent: &[Sent]) {
     let figures = |sent: Sent| (sent.records, sent.octets, sent.packets);
     assert_eq!(figures(stored), figures(sent), "DPI {dpi}: {status:?}");
     assert_eq!(status.wire.kernel_drops, 0);
-    let refused: u64 = status.wire.refused.values().sum();
-    assert_eq!(status.wire.arrived, status.wire.journaled + refused);
-    assert_eq!(status.destination.decoded, status.destination.stored);
+    assert_balanced(&status);
 }
 
 /// What is stored of the good exporters of a DPI: their records have session ids.

@@ -7,6 +7,7 @@ mod database;
 mod live;
 mod receiver;
 
+use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -60,7 +61,6 @@ pub struct Options {
 }
 
 /// Runs until Ctrl-C or SIGTERM.
-#[allow(clippy::print_stdout, reason = "says what is ready, as the program's output")]
 pub fn run(options: &Options) -> anyhow::Result<()> {
     logging::start("warn");
     file_limit::raise();
@@ -76,27 +76,32 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         eprintln!("{}: {line}", options.file.display());
     }
     let mut database = Database::start(options, &documents.collector)?;
-    println!("ready: {database}");
+    say(&format!("ready: {database}"));
     let (steps, config) = database.prepare(options, &documents.collector)?;
-    println!("ready: database {} ({steps} schema steps)", config.clickhouse.database);
+    say(&format!("ready: database {} ({steps} schema steps)", config.clickhouse.database));
     let mut receiver = ReceiverChild::start(&options.data, &config)?;
     let waited = receiver.wait_ready(&stop);
     if waited.is_ok() && !stop.load(Ordering::Relaxed) {
         for line in receiver.addresses()? {
-            println!("ready: {line}");
+            say(&format!("ready: {line}"));
         }
-        println!(
+        say(&format!(
             "ready: everything; stop with Ctrl-C, ask with: qoe query --data {} 'SELECT ...'",
             options.data.path.display()
-        );
+        ));
     }
     let supervised = waited.and_then(|()| supervise(&stop, &mut database, &mut receiver, options));
     // Both are stopped whatever has happened: the receiver first, it needs the database to finish.
     let receiver_stopped = receiver.stop();
     let database_stopped = database.stop();
     supervised.and(receiver_stopped).and(database_stopped)?;
-    println!("stopped");
+    say("stopped");
     Ok(())
+}
+
+/// One line of the program's output. Nobody may be reading any more, which is no reason to stop.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stdout().lock(), "{line}");
 }
 
 fn supervise(

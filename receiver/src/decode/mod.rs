@@ -3,25 +3,28 @@
 //! range that is sent again has to become the same rows in the same blocks.
 
 mod sequence;
+mod sets;
 mod state;
 mod waiting;
 
 use std::collections::{BTreeMap, HashMap};
+use std::io;
 use std::sync::Arc;
 
 use crds::Transport;
 use ipfix::message::{Set, SetKind, Sets};
-use ipfix::plan::{DataSet, MessageContext, Plan, Scratch};
+use ipfix::plan::{DataSet, Decoded, MessageContext, Plan};
 use ipfix::sequence::Arrival;
 use ipfix::template::Template;
 use ipfix::{Column, Wanted};
 use schema::Stream;
 
-use crate::journal::frame::{HEADER_LEN, crc32c};
+use crate::journal::frame::{HEADER_LEN, Header, crc32c};
 use crate::journal::{Journal, JournalReader, Kind, Next, Position};
-use crate::sessions::{Message, Messages, SessionTable};
+use crate::sessions::{Message, Messages, SessionTable, TemplateOutcome};
 
 pub use sequence::{Gap, SequenceFigures};
+use sets::FrameSets;
 pub use state::{Counters, DecoderState};
 use waiting::WaitingSet;
 
@@ -47,7 +50,50 @@ pub struct Decoder {
     wanted: Arc<Vec<Wanted>>,
     origin: Origin,
     plans: HashMap<(u64, u32, u16), Compiled>,
-    scratch: Scratch,
+}
+
+/// The frame that is being decoded.
+struct Frame<'a, 'f> {
+    next: &'a Next,
+    journal: &'a Journal,
+    constants: &'f Constants,
+    sets: FrameSets<'f>,
+    rows: &'a mut [Column],
+}
+
+/// The constants of a frame's rows.
+struct Constants {
+    own: [u64; 3],
+    /// Of the observation domains that are another DPI's.
+    others: Vec<(u32, [u64; 3])>,
+}
+
+impl Constants {
+    fn new(origin: &Origin, arrival_us: u64) -> Constants {
+        let constants = |dpi: u16| {
+            let mut constants = [0; 3];
+            let values = [
+                (schema::DPI_ID, u64::from(dpi)),
+                (schema::RECEIVED_AT, arrival_us),
+                (schema::JOURNAL_ID, u64::from(origin.journal)),
+            ];
+            for (index, value) in values {
+                if let Some(slot) = constants.get_mut(index) {
+                    *slot = value;
+                }
+            }
+            constants
+        };
+        let others = origin.domains.iter().map(|(domain, dpi)| (*domain, constants(*dpi))).collect();
+        Constants { own: constants(origin.dpi), others }
+    }
+
+    fn of(&self, domain: u32) -> &[u64] {
+        match self.others.binary_search_by_key(&domain, |(other, _)| *other) {
+            Ok(index) => self.others.get(index).map_or(&self.own, |(_, constants)| constants),
+            Err(_) => &self.own,
+        }
+    }
 }
 
 /// What a template means for this stream.
@@ -80,15 +126,7 @@ impl Decoder {
         sessions: SessionTable,
     ) -> Decoder {
         let wanted = Arc::new(stream.wanted());
-        Decoder {
-            state,
-            sessions,
-            stream,
-            wanted,
-            origin,
-            plans: HashMap::new(),
-            scratch: Scratch::default(),
-        }
+        Decoder { state, sessions, stream, wanted, origin, plans: HashMap::new() }
     }
 
     /// The decoder as it was after the frame before `position`: its sessions are rebuilt from the
@@ -99,24 +137,34 @@ impl Decoder {
         origin: Origin,
         state: DecoderState,
         position: Position,
-    ) -> std::io::Result<Decoder> {
-        let mut sessions = SessionTable::new(journal.options().segment_bytes);
-        journal.follow_up_to(position, |header, payload| sessions.follow(header, payload))?;
+    ) -> io::Result<Decoder> {
+        let (sessions, _) = journal.sessions_before(position.number)?;
         Ok(Decoder::new(stream, origin, state, sessions))
     }
 
-    /// Decodes the frame that `reader` has just read and appends its rows.
-    pub fn frame(&mut self, next: &Next, reader: &JournalReader, journal: &Journal, rows: &mut [Column]) {
+    /// Decodes the frame that `reader` has just read and appends its rows. An error is one of reading
+    /// the journal; then neither state nor rows are good for anything.
+    pub fn frame(
+        &mut self,
+        next: &Next,
+        reader: &JournalReader,
+        journal: &Journal,
+        rows: &mut [Column],
+    ) -> io::Result<()> {
         let header = &next.header;
         let payload = reader.payload();
         match header.kind {
-            Kind::SessionClosed => self.close_session(header.session, header.arrival_us),
+            Kind::SessionClosed => self.close_session(header.session),
             Kind::SessionOpened => self.sessions.follow(header, payload),
             Kind::Stream | Kind::Datagrams => {
                 self.sessions.touch(header.session, header.arrival_us);
+                let constants = Constants::new(&self.origin, header.arrival_us);
+                let mut frame =
+                    Frame { next, journal, constants: &constants, sets: FrameSets::new(payload), rows };
                 for message in Messages::of(header.kind, payload) {
-                    self.message(next, &message, journal, rows);
+                    self.message(&mut frame, &message)?;
                 }
+                frame.sets.fill(frame.rows);
             }
             Kind::Head
             | Kind::Intent
@@ -127,154 +175,172 @@ impl Decoder {
             | Kind::Piece => {}
         }
         self.state.expire_waiting(header.arrival_us);
+        Ok(())
     }
 
-    fn message(&mut self, next: &Next, message: &Message<'_>, journal: &Journal, rows: &mut [Column]) {
-        let session = next.header.session;
+    /// Frames before the one at `position` are gone, and with them sessions that were opened or closed
+    /// there: the head of the segment tells which are in force.
+    pub fn cross_hole(&mut self, journal: &Journal, position: Position) -> io::Result<()> {
+        let (sessions, _) = journal.sessions_before(position.number)?;
+        let ended: Vec<u64> =
+            self.sessions.iter().map(|(id, _)| id).filter(|id| sessions.get(*id).is_none()).collect();
+        for id in ended {
+            self.close_session(id);
+        }
+        self.sessions = sessions;
+        Ok(())
+    }
+
+    fn message(&mut self, frame: &mut Frame<'_, '_>, message: &Message<'_>) -> io::Result<()> {
+        let session = frame.next.header.session;
         self.state.counters.messages += 1;
         let Some(transport) = self.sessions.get(session).map(|known| known.peer.transport) else {
             // Its opening frame was damaged: nothing is known of its templates.
             self.state.counters.undecodable_set("session_unknown");
-            return;
+            return Ok(());
         };
         let reliable = transport == Transport::Tcp;
         let crc = if reliable { 0 } else { crc32c(message.bytes) };
-        if self.observe(next, message, reliable, crc) == Arrival::Duplicate {
-            return;
-        }
-        let learned = self.sessions.learn(session, message, next.header.arrival_us).learned;
-        for (domain, template) in learned {
-            self.decode_waiting(next, domain, template, journal, rows);
-        }
-        let records = self.sets(next, message, rows);
-        self.state.advance(session, message.header.domain, records);
-    }
-
-    /// Decodes the data sets of a message; returns how many records they held, options included.
-    fn sets(&mut self, next: &Next, message: &Message<'_>, rows: &mut [Column]) -> u32 {
+        let is_duplicate = self.observe(frame.next, message, reliable, crc) == Arrival::Duplicate;
         let mut records = 0;
         for set in Sets::new(&message.header, message.bytes) {
             let set = match set {
                 Ok(set) => set,
+                Err(_) if is_duplicate => break,
                 Err(_) => {
                     self.state.counters.undecodable_set("bad_set_length");
                     break;
                 }
             };
             match set.kind(message.header.protocol) {
-                SetKind::Data => records += self.data_set(next, message, &set, rows),
-                SetKind::Template | SetKind::OptionsTemplate => {}
+                // Those of a duplicate too: the listener, who cannot tell, does the same, and both
+                // must always know the same templates.
+                SetKind::Template | SetKind::OptionsTemplate => self.template_set(frame, message, &set)?,
+                _ if is_duplicate => {}
+                SetKind::Data => records += self.data_set(frame, message, &set),
                 SetKind::Reserved => self.state.counters.undecodable_set("reserved_set_id"),
             }
         }
-        records
+        if !is_duplicate {
+            self.state.advance(session, message.header.domain, records);
+        }
+        Ok(())
     }
 
-    fn data_set(&mut self, next: &Next, message: &Message<'_>, set: &Set<'_>, rows: &mut [Column]) -> u32 {
-        let (session, domain) = (next.header.session, message.header.domain);
-        let Some(compiled) = self.compiled(session, domain, set.id, next.header.arrival_us) else {
-            let body = next.position.offset + (HEADER_LEN + message.offset + set.offset) as u64;
-            self.state.wait(WaitingSet {
-                segment: next.position.segment,
-                offset: body,
-                length: set.body.len() as u32,
-                session,
-                domain,
-                template: set.id,
-                arrival_us: next.header.arrival_us,
-                export_time: message.header.export_time,
-                uptime_ms: message.header.uptime_ms,
-            });
-            return 0;
+    fn template_set(
+        &mut self,
+        frame: &mut Frame<'_, '_>,
+        message: &Message<'_>,
+        set: &Set<'_>,
+    ) -> io::Result<()> {
+        let Header { session, arrival_us, .. } = frame.next.header;
+        let mut outcome = TemplateOutcome::default();
+        self.sessions.learn_set(session, &message.header, set, arrival_us, &mut outcome);
+        frame.sets.templates_changed();
+        for (domain, template) in outcome.learned {
+            self.decode_waiting(frame, domain, template)?;
+        }
+        Ok(())
+    }
+
+    /// Gathers the records of a data set; returns how many it holds, options included.
+    fn data_set(&mut self, frame: &mut Frame<'_, '_>, message: &Message<'_>, set: &Set<'_>) -> u32 {
+        let Header { session, arrival_us, .. } = frame.next.header;
+        let domain = message.header.domain;
+        let place = match frame.sets.find(domain, set.id) {
+            Some(place) => place,
+            None => match self.compiled(session, domain, set.id, arrival_us) {
+                Some(compiled) => frame.sets.add(domain, set.id, compiled, frame.rows),
+                None => {
+                    self.wait(frame.next, message, set);
+                    return 0;
+                }
+            },
         };
-        let constants = self.constants(domain, next.header.arrival_us);
+        let Some(compiled) = frame.sets.compiled(place) else { return 0 };
+        if compiled.role != Role::Rows {
+            let records = compiled.plan.count_records(set.body);
+            let role = compiled.role;
+            self.count(role, Decoded { records, malformed_tail: false });
+            return records;
+        }
+        let begin = message.offset + set.offset;
         let context = MessageContext {
             export_time: message.header.export_time,
             uptime_ms: message.header.uptime_ms,
-            constants: &constants,
+            constants: frame.constants.of(domain),
         };
-        self.decode_set(&compiled, set.body, &context, rows)
+        let data = DataSet { body: begin..begin + set.body.len(), context };
+        let decoded = frame.sets.gather(place, data, frame.rows);
+        self.count(Role::Rows, decoded);
+        decoded.records
     }
 
-    fn decode_set(
-        &mut self,
-        compiled: &Compiled,
-        body: &[u8],
-        context: &MessageContext<'_>,
-        rows: &mut [Column],
-    ) -> u32 {
-        match compiled.role {
-            Role::Rows => {
-                let set = [DataSet { body: 0..body.len(), context: *context }];
-                let decoded = compiled.plan.decode_many(body, &set, rows, &mut self.scratch);
-                let decoded = decoded.first().copied().unwrap_or_default();
-                if decoded.malformed_tail {
-                    self.state.counters.undecodable_set("malformed_record");
-                }
-                self.state.counters.decoded += u64::from(decoded.records);
-                decoded.records
-            }
-            Role::Options => {
-                let records = compiled.plan.count_records(body);
-                self.state.counters.options += u64::from(records);
-                records
-            }
-            Role::Foreign => {
-                let records = compiled.plan.count_records(body);
-                self.state.counters.undecodable_records("foreign_template", u64::from(records));
-                records
-            }
+    fn count(&mut self, role: Role, decoded: Decoded) {
+        let records = u64::from(decoded.records);
+        match role {
+            Role::Rows => self.state.counters.decoded += records,
+            Role::Options => self.state.counters.options += records,
+            Role::Foreign => self.state.counters.undecodable_records("foreign_template", records),
         }
+        if decoded.malformed_tail {
+            self.state.counters.undecodable_set("malformed_record");
+        }
+    }
+
+    fn wait(&mut self, next: &Next, message: &Message<'_>, set: &Set<'_>) {
+        self.state.wait(WaitingSet {
+            segment: next.position.segment,
+            offset: next.position.offset + (HEADER_LEN + message.offset + set.offset) as u64,
+            length: set.body.len() as u32,
+            session: next.header.session,
+            domain: message.header.domain,
+            template: set.id,
+            arrival_us: next.header.arrival_us,
+            export_time: message.header.export_time,
+            uptime_ms: message.header.uptime_ms,
+        });
     }
 
     /// Decodes the sets that have waited for this template. Their rows belong to the frame that
     /// brought it.
-    fn decode_waiting(
-        &mut self,
-        next: &Next,
-        domain: u32,
-        template: u16,
-        journal: &Journal,
-        rows: &mut [Column],
-    ) {
-        let session = next.header.session;
+    fn decode_waiting(&mut self, frame: &mut Frame<'_, '_>, domain: u32, template: u16) -> io::Result<()> {
+        let Header { session, arrival_us, .. } = frame.next.header;
+        // It may have been withdrawn within the set that announced it.
+        if self.state.waiting_sets() == 0
+            || self
+                .sessions
+                .get(session)
+                .is_none_or(|s| s.templates.get(domain, template, arrival_us).is_none())
+        {
+            return Ok(());
+        }
         let waiting = self.state.take_waiting(session, domain, template);
         if waiting.is_empty() {
-            return;
+            return Ok(());
         }
-        let Some(compiled) = self.compiled(session, domain, template, next.header.arrival_us) else { return };
-        let constants = self.constants(domain, next.header.arrival_us);
+        let Some(compiled) = self.compiled(session, domain, template, arrival_us) else { return Ok(()) };
         let mut body = Vec::new();
         for set in waiting {
-            let found = journal.read_bytes(set.segment, set.offset, set.length as usize, &mut body);
-            if !matches!(found, Ok(true)) {
+            if !frame.journal.read_bytes(set.segment, set.offset, set.length as usize, &mut body)? {
                 self.state.counters.undecodable_set("waiting_set_gone");
                 continue;
             }
             let context = MessageContext {
                 export_time: set.export_time,
                 uptime_ms: set.uptime_ms,
-                constants: &constants,
+                constants: frame.constants.of(domain),
             };
-            let records = self.decode_set(&compiled, &body, &context, rows);
-            self.state.take_back(session, domain, records);
+            let decoded = match compiled.role {
+                Role::Rows => compiled.plan.decode(&body, &context, frame.rows),
+                Role::Options | Role::Foreign => {
+                    Decoded { records: compiled.plan.count_records(&body), malformed_tail: false }
+                }
+            };
+            self.count(compiled.role, decoded);
+            self.state.take_back(session, domain, decoded.records);
         }
-    }
-
-    fn constants(&self, domain: u32, arrival_us: u64) -> [u64; 3] {
-        let dpi = self.origin.domains.get(&domain).copied().unwrap_or(self.origin.dpi);
-        let mut constants = [0; 3];
-        let values = [
-            (schema::DPI_ID, u64::from(dpi)),
-            (schema::RECEIVED_AT, arrival_us),
-            (schema::JOURNAL_ID, u64::from(self.origin.journal)),
-        ];
-        for (index, value) in values {
-            if let Some(slot) = constants.get_mut(index) {
-                *slot = value;
-            }
-        }
-        constants
+        Ok(())
     }
 
     fn compiled(&mut self, session: u64, domain: u32, id: u16, now_us: u64) -> Option<Compiled> {
@@ -310,9 +376,9 @@ impl Decoder {
         Some(compiled)
     }
 
-    fn close_session(&mut self, session: u64, now_us: u64) {
+    fn close_session(&mut self, session: u64) {
         if let Some(closed) = self.sessions.close(session) {
-            self.state.close_session(session, closed.peer.address.ip(), now_us);
+            self.state.close_session(session, closed.peer.address.ip());
         }
         self.plans.retain(|(of, _, _), _| *of != session);
     }

@@ -14,8 +14,10 @@ use super::{Decoder, Message, Next};
 const MAX_RETIRED: usize = 1024;
 /// Gaps that are remembered for the status.
 const MAX_GAPS: usize = 256;
-/// Observation domains that are followed, of all sessions together. One may need 8 KB.
-const MAX_FOLLOWED: usize = 4096;
+/// Observation domains that are followed, of all sessions together. Over UDP one may need 24 KB of
+/// memory and 80 KB of a checkpoint, over TCP a few hundred bytes.
+const MAX_FOLLOWED_UDP: usize = 512;
+const MAX_FOLLOWED_TCP: usize = 4096;
 /// When that many are followed, an exporter that was silent for so long makes place for another.
 const SILENCE_US: u64 = 60 * 1_000_000;
 /// How often such exporters are looked for.
@@ -85,9 +87,12 @@ impl Decoder {
         let Some(exporter) = self.sessions.get(session).map(|known| known.peer.address.ip()) else {
             return Arrival::First;
         };
-        self.make_place(session, header.domain, next.header.arrival_us);
-        if !self.state.track(session, exporter, header.domain, header.protocol, header.sequence) {
-            return Arrival::First;
+        if !self.state.follows(session, header.domain) {
+            if !self.has_place(reliable, next.header.arrival_us) {
+                self.state.counters.undecodable_set("too_many_domains_untracked");
+                return Arrival::First;
+            }
+            self.state.track(session, exporter, header.domain, header.protocol, header.sequence);
         }
         let Some(tracked) = self.state.tracked(session, header.domain) else { return Arrival::First };
         let before = tracked.tracker.expected();
@@ -107,11 +112,13 @@ impl Decoder {
         arrival
     }
 
-    /// If there is no place for a new domain: sets those of silent exporters aside, at most once a second.
-    fn make_place(&mut self, session: u64, domain: u32, now_us: u64) {
+    /// Whether one more domain can be followed. If there is no place, those of silent exporters are set
+    /// aside, at most once a second.
+    fn has_place(&mut self, reliable: bool, now_us: u64) -> bool {
+        let limit = if reliable { MAX_FOLLOWED_TCP } else { MAX_FOLLOWED_UDP };
         let state = &self.state;
-        if state.followed < MAX_FOLLOWED || now_us < state.next_search_us || state.follows(session, domain) {
-            return;
+        if state.followed < limit || now_us < state.next_search_us {
+            return state.followed < limit;
         }
         let mut silent = Vec::new();
         for id in state.trackers.keys() {
@@ -125,6 +132,7 @@ impl Decoder {
         for (id, exporter) in silent {
             self.state.retire(id, exporter);
         }
+        self.state.followed < limit
     }
 }
 
@@ -133,29 +141,14 @@ impl DecoderState {
         self.trackers.get(&session).is_some_and(|domains| domains.contains_key(&domain))
     }
 
-    /// Makes sure that a domain of a session is followed; false if too many are.
-    fn track(
-        &mut self,
-        session: u64,
-        exporter: IpAddr,
-        domain: u32,
-        protocol: Protocol,
-        sequence: u32,
-    ) -> bool {
-        if self.follows(session, domain) {
-            return true;
-        }
-        if self.followed >= MAX_FOLLOWED {
-            self.counters.undecodable_set("too_many_domains_untracked");
-            return false;
-        }
+    /// Follows a domain of a session.
+    fn track(&mut self, session: u64, exporter: IpAddr, domain: u32, protocol: Protocol, sequence: u32) {
         let counts_packets = protocol == Protocol::NetflowV9;
         let tracked = self
             .adopt(exporter, domain, counts_packets, sequence)
             .unwrap_or(Tracked { tracker: SequenceTracker::new(), counts_packets });
         self.trackers.entry(session).or_default().insert(domain, tracked);
         self.followed += 1;
-        true
     }
 
     fn tracked(&mut self, session: u64, domain: u32) -> Option<&mut Tracked> {
@@ -208,15 +201,16 @@ impl DecoderState {
     }
 
     /// A session has ended.
-    pub(super) fn close_session(&mut self, session: u64, exporter: IpAddr, _now_us: u64) {
+    pub(super) fn close_session(&mut self, session: u64, exporter: IpAddr) {
         self.abandon_waiting(session);
         self.retire(session, exporter);
     }
 
     /// The counts of a session wait for the exporter to come back.
     fn retire(&mut self, session: u64, exporter: IpAddr) {
-        for (domain, tracked) in self.trackers.remove(&session).unwrap_or_default() {
+        for (domain, mut tracked) in self.trackers.remove(&session).unwrap_or_default() {
             self.followed = self.followed.saturating_sub(1);
+            tracked.tracker.end_session();
             self.retired.push_back(Retired { exporter, domain, tracked });
         }
         while self.retired.len() > MAX_RETIRED {

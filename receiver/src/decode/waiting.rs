@@ -54,8 +54,13 @@ impl DecoderState {
 
     /// Gives up sets that have waited too long.
     pub(super) fn expire_waiting(&mut self, now_us: u64) {
+        // They stand in the order of their arrival.
+        let is_old = |set: &WaitingSet| now_us.saturating_sub(set.arrival_us) >= MAX_WAIT_US;
+        if !self.waiting.first().is_some_and(is_old) {
+            return;
+        }
         let before = self.waiting.len();
-        self.waiting.retain(|set| now_us.saturating_sub(set.arrival_us) < MAX_WAIT_US);
+        self.waiting.retain(|set| !is_old(set));
         self.give_up(before - self.waiting.len());
     }
 

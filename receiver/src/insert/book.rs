@@ -119,11 +119,12 @@ impl Book {
         self.advance();
     }
 
-    /// Notes a settled range.
+    /// Notes a settled range. It is settled also if the log cannot be written: a checkpoint says so
+    /// later, or the next life settles it again, which changes nothing.
     pub fn done(&mut self, done: Done) -> io::Result<()> {
-        self.log.done(&done)?;
+        let noted = self.log.done(&done);
         self.settled(done);
-        Ok(())
+        noted
     }
 
     /// Takes over a settled range that the log already knows.

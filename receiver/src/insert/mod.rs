@@ -10,6 +10,7 @@ mod failure;
 mod halve;
 mod pipeline;
 mod range;
+mod resume;
 mod send;
 mod settle;
 mod target;
@@ -18,6 +19,7 @@ pub use book::{After, Book, Committed};
 pub use failure::Failure;
 pub use halve::{SetAside, read_set_aside};
 pub use pipeline::{Pipeline, PipelineOptions, now_us};
+pub use send::Workshop;
 pub use target::{PINNED, Target};
 
 use crate::intent_log::Range;

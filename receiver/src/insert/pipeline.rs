@@ -1,6 +1,6 @@
 //! The workers of one stream. See the module above for the order in which things happen.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use schema::Stream;
 
+use super::BLOCK_BYTES;
 use super::Failure;
 use super::book::{After, Book};
 use super::range::{Cut, Cutter};
@@ -19,9 +20,9 @@ use crate::journal::{Fsync, Journal, JournalReader, lock};
 
 /// How often a worker without work looks for some.
 const IDLE: Duration = Duration::from_millis(20);
-/// Pauses between attempts grow from the first to the last.
+/// Pauses between attempts grow from the first to so many times the first.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LAST_PAUSE: Duration = Duration::from_secs(5);
+const LAST_PAUSE: u32 = 50;
 
 /// Fixed facts of one stream's pipeline.
 pub struct PipelineOptions {
@@ -29,10 +30,34 @@ pub struct PipelineOptions {
     pub stream: &'static Stream,
     /// The table that its rows go to.
     pub table: String,
+    /// The DPI, for the column `dpi_id`.
+    pub dpi: u16,
+    /// Observation domains that are another DPI's.
+    pub domains: Arc<BTreeMap<u32, u16>>,
     /// How long frames wait for others.
     pub max_delay: Duration,
     /// For the log: `dpi 0 fullflow`.
     pub label: String,
+    /// The pause before a range is tried again; it grows.
+    pub first_pause: Duration,
+    /// Journal bytes of a `Native` block: a part of what the server knows an insert by.
+    pub block_bytes: usize,
+}
+
+impl PipelineOptions {
+    /// What is usual for a stream: its own table, DPI 0, a second.
+    pub fn of(stream: &'static Stream) -> PipelineOptions {
+        PipelineOptions {
+            stream,
+            table: stream.name.to_string(),
+            dpi: 0,
+            domains: Arc::default(),
+            max_delay: Duration::from_secs(1),
+            label: stream.name.to_string(),
+            first_pause: FIRST_PAUSE,
+            block_bytes: BLOCK_BYTES,
+        }
+    }
 }
 
 /// The place in the journal, handed from worker to worker.
@@ -110,28 +135,35 @@ impl Pipeline {
     /// are shared between them, and one may wait for the baton while another sends: so `runtime` must
     /// have threads of its own.
     pub fn work(&self, runtime: &tokio::runtime::Handle) {
-        let mut workshop = Workshop::new(self.options.stream, &self.target.database, &self.options.table);
+        let mut workshop = self.workshop();
         while !self.given_up() {
             if let Err(error) = runtime.block_on(self.turn(&mut workshop)) {
                 self.report(&Failure::Wait(format!("the journal or the intent log: {error}")));
-                std::thread::sleep(LAST_PAUSE);
+                std::thread::sleep(self.options.first_pause * LAST_PAUSE);
             }
         }
     }
 
-    /// One range, or a short wait for one.
+    /// What a worker needs for its turns.
+    pub fn workshop(&self) -> Workshop {
+        let PipelineOptions { stream, table, block_bytes, .. } = &self.options;
+        Workshop::new(stream, &self.target.database, table, *block_bytes)
+    }
+
+    /// One range, or a short wait for one. An error is one of the journal or the intent log; the next
+    /// turn begins where this one did.
     #[allow(
         clippy::await_holding_lock,
         reason = "a worker is a thread that runs nothing else: others wait for the baton as threads"
     )]
-    async fn turn(&self, workshop: &mut Workshop) -> io::Result<()> {
+    pub async fn turn(&self, workshop: &mut Workshop) -> io::Result<()> {
         let (intent, before, sent, rows) = {
             let mut baton = lock(&self.baton);
             if baton.to_resume.is_some() {
                 self.settle_earlier_life(&mut baton, workshop).await?;
                 return Ok(());
             }
-            let Some(cut) = self.next_cut(&baton)? else {
+            let Some(cut) = self.next_cut(&mut baton)? else {
                 drop(baton);
                 tokio::time::sleep(IDLE).await;
                 return Ok(());
@@ -194,7 +226,7 @@ impl Pipeline {
         }
     }
 
-    fn next_cut(&self, baton: &Baton) -> io::Result<Option<Cut>> {
+    fn next_cut(&self, baton: &mut Baton) -> io::Result<Option<Cut>> {
         if self.struggling.load(Ordering::Relaxed) > 0 {
             return Ok(None);
         }
@@ -202,7 +234,7 @@ impl Pipeline {
         let Some(first) = scout.peek(&mut Vec::new())? else { return Ok(None) };
         let published = self.journal.published();
         let there = published.bytes.saturating_sub(self.consumed_bytes.load(Ordering::Relaxed));
-        let ripe = baton.cutter.ripe(first.header.arrival_us, now_us(), there);
+        let ripe = baton.cutter.ripe(first.header.number, first.header.arrival_us, now_us(), there);
         if !ripe && !self.hurry.load(Ordering::Relaxed) {
             return Ok(None);
         }
@@ -257,15 +289,16 @@ impl Pipeline {
         mut failure: Failure,
         workshop: &mut Workshop,
     ) {
-        let mut pause = FIRST_PAUSE;
+        let first_pause = self.options.first_pause;
+        let mut pause = first_pause;
         loop {
             self.report(&failure);
             let content = matches!(failure, Failure::Content(_));
             if content && !intent.halving && self.note_halving(&mut intent) {
-                pause = FIRST_PAUSE;
+                pause = first_pause;
             } else {
                 self.pause(pause).await;
-                pause = (pause * 2).min(LAST_PAUSE);
+                pause = (pause * 2).min(first_pause * LAST_PAUSE);
             }
             if self.given_up() {
                 return;

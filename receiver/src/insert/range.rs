@@ -2,7 +2,7 @@
 //! within one partition, so it is one part on the server.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crc_fast::{CrcAlgorithm, Digest};
 
@@ -37,12 +37,14 @@ pub struct Cut {
 pub struct Cutter {
     max_delay: Duration,
     bytes_per_row: u64,
+    /// Since when the next range's first frame has been waiting, by a clock that cannot be set.
+    waiting: Option<(u64, Instant)>,
 }
 
 impl Cutter {
     /// Ranges wait at most `max_delay` for more frames.
     pub fn new(max_delay: Duration) -> Cutter {
-        Cutter { max_delay, bytes_per_row: FIRST_GUESS }
+        Cutter { max_delay, bytes_per_row: FIRST_GUESS, waiting: None }
     }
 
     /// Learns from a decoded range how many journal bytes a row takes.
@@ -56,11 +58,17 @@ impl Cutter {
         (self.bytes_per_row * ROWS_PER_RANGE).clamp(MIN_BYTES, MAX_BYTES)
     }
 
-    /// Whether frames whose first arrived at `first_us` need not wait for more: enough are there, or
-    /// they have waited long enough.
-    pub fn ripe(&self, first_us: u64, now_us: u64, bytes_there: u64) -> bool {
+    /// Whether frames, of which the first has this number and arrived at `first_us`, need not wait for
+    /// more: enough are there, or they have waited long enough. Arrival times may be ahead of a clock
+    /// that was set back, so it also counts how long we have seen the first frame wait.
+    pub fn ripe(&mut self, first: u64, first_us: u64, now_us: u64, bytes_there: u64) -> bool {
+        let (number, since) = *self.waiting.get_or_insert_with(|| (first, Instant::now()));
+        if number != first {
+            self.waiting = Some((first, Instant::now()));
+        }
+        let seen = if number == first { since.elapsed() } else { Duration::ZERO };
         let waited = Duration::from_micros(now_us.saturating_sub(first_us));
-        waited >= self.max_delay || bytes_there >= self.target_bytes()
+        waited.max(seen) >= self.max_delay || bytes_there >= self.target_bytes()
     }
 
     /// The next range from where `reader` stands. `same` tells frames apart that must not share a

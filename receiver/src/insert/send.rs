@@ -11,9 +11,9 @@ use schema::native::Encoder;
 
 use super::failure::Failure;
 use super::target::{Insert, Target};
-use super::{BLOCK_BYTES, MAX_BLOCK_ROWS, Range};
+use super::{MAX_BLOCK_ROWS, Range};
 use crate::decode::Decoder;
-use crate::journal::{Hole, Journal, JournalReader, Next};
+use crate::journal::{Journal, JournalReader};
 
 /// A thread's buffers, reused from range to range.
 pub struct Workshop {
@@ -21,6 +21,8 @@ pub struct Workshop {
     encoder: Encoder,
     sql: String,
     last_block_bytes: usize,
+    /// Journal bytes of a block.
+    block_bytes: usize,
 }
 
 /// What is done with the rows of a range.
@@ -60,12 +62,13 @@ pub enum Sent {
 
 impl Workshop {
     /// Buffers for a stream whose rows go to a table.
-    pub fn new(stream: &Stream, database: &str, table: &str) -> Workshop {
+    pub fn new(stream: &Stream, database: &str, table: &str, block_bytes: usize) -> Workshop {
         Workshop {
             columns: stream.new_columns(),
             encoder: Encoder::new(stream),
             sql: stream.insert_sql(database, table),
             last_block_bytes: 0,
+            block_bytes,
         }
     }
 
@@ -87,24 +90,32 @@ impl Workshop {
         let mut block_bytes = 0;
         // An earlier range may have ended in an error.
         self.columns.iter_mut().for_each(Column::clear);
-        while let Some(next) = next_of(reader, range, &mut holes)? {
+        let mut holes_before = 0;
+        while let Some(next) = reader.read(range.last, &mut holes)? {
             let before = self.gathered();
-            decoder.frame(&next, reader, journal, &mut self.columns);
+            if holes.len() > holes_before {
+                decoder.cross_hole(journal, next.position)?;
+                holes_before = holes.len();
+            }
+            decoder.frame(&next, reader, journal, &mut self.columns)?;
             if let Purpose::InsertRest(_, stored) = purpose
                 && stored.contains(&next.header.arrival_us)
             {
                 self.columns.iter_mut().for_each(|column| column.truncate(before));
             }
             block_bytes += next.header.length as usize;
-            if block_bytes >= BLOCK_BYTES || self.gathered() >= MAX_BLOCK_ROWS {
+            if block_bytes >= self.block_bytes || self.gathered() >= MAX_BLOCK_ROWS {
                 self.block(target, purpose, &mut decoded, &mut sent).await?;
                 block_bytes = 0;
             }
         }
         self.block(target, purpose, &mut decoded, &mut sent).await?;
+        if holes.len() > holes_before {
+            decoder.cross_hole(journal, reader.position())?;
+        }
         let unique: BTreeSet<(u64, u64)> = holes.iter().map(|hole| (hole.first, hole.last)).collect();
         decoder.state.counters.lost_frames +=
-            unique.iter().map(|(first, last)| last + 1 - first).sum::<u64>();
+            unique.iter().map(|(first, last)| (last + 1).saturating_sub(*first)).sum::<u64>();
         Ok((decoded, sent))
     }
 
@@ -151,14 +162,6 @@ impl Workshop {
         }
         self.columns.iter_mut().for_each(Column::clear);
         Ok(())
-    }
-}
-
-/// Reads the next frame of a range.
-fn next_of(reader: &mut JournalReader, range: Range, holes: &mut Vec<Hole>) -> std::io::Result<Option<Next>> {
-    match reader.peek(holes)? {
-        Some(next) if next.header.number <= range.last => reader.read(holes),
-        _ => Ok(None),
     }
 }
 

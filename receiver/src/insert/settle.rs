@@ -34,7 +34,9 @@ impl Pipeline {
         }
         let survey = Survey::of(&before.0, intent.range)?;
         let intact = survey.crc == intent.crc;
-        let old = now_us().saturating_sub(intent.written_us) > TRUST_TOKEN_US
+        // Written in the future: the clock was set back, and nobody knows how old it is.
+        let age = now_us().checked_sub(intent.written_us);
+        let old = age.is_none_or(|age| age > TRUST_TOKEN_US)
             || intent.version != self.version
             || intent.server_version != server_version;
         let token = self.token(intent);
@@ -83,7 +85,7 @@ impl Pipeline {
                 Ok(version) => *lock(&self.server_version) = version,
                 Err(failure) => {
                     self.report(&failure);
-                    self.pause(std::time::Duration::from_millis(500)).await;
+                    self.pause(self.options.first_pause * 5).await;
                     return Ok(());
                 }
             }
@@ -94,9 +96,16 @@ impl Pipeline {
             }
             let before = (baton.reader.scout(), baton.decoder.clone());
             let (reader, decoder) = (&mut baton.reader, &mut baton.decoder);
-            let (decoded, _) = workshop
-                .send(&self.target, &self.journal, reader, decoder, intent.range, &Purpose::Discard)
-                .await?;
+            let passing =
+                workshop.send(&self.target, &self.journal, reader, decoder, intent.range, &Purpose::Discard);
+            let decoded = match passing.await {
+                Ok((decoded, _)) => decoded,
+                Err(error) => {
+                    // Begun again from its first frame.
+                    (baton.reader, baton.decoder) = before;
+                    return Err(error);
+                }
+            };
             lock(&self.book).resume(intent.clone());
             self.passed(&intent, reader, decoder);
             baton.noted.pop_front();
@@ -143,7 +152,7 @@ impl Pipeline {
                 }
                 Err(failure) => {
                     self.report(&failure);
-                    self.pause(std::time::Duration::from_millis(500)).await;
+                    self.pause(self.options.first_pause * 5).await;
                     return Ok(());
                 }
             }

@@ -6,8 +6,9 @@ use crc_fast::{CrcAlgorithm, Digest};
 
 /// Bytes of a frame's header.
 pub const HEADER_LEN: usize = 48;
-/// The largest payload that is ever written or believed, in bytes.
-pub const MAX_PAYLOAD: usize = 32 << 20;
+/// The largest payload that is ever written or believed, in bytes. A checkpoint is the largest: see
+/// the bounds of what the decoder remembers.
+pub const MAX_PAYLOAD: usize = 64 << 20;
 /// Journal frames start at multiples of this many bytes, so that a damaged one can be stepped over.
 pub const ALIGNMENT: usize = 4096;
 

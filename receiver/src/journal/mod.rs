@@ -5,6 +5,7 @@
 
 pub mod frame;
 mod reader;
+mod recover;
 mod segment;
 mod writer;
 
@@ -17,9 +18,10 @@ use std::time::{Duration, Instant};
 
 pub use frame::Kind;
 use nix::fcntl::{Flock, FlockArg};
-pub use reader::{Hole, JournalReader, Next, Position, frames_of_segment};
+pub use reader::{Hole, JournalReader, Next, Position};
+pub use recover::{Recovered, frames_of_segment};
 pub use segment::{SegmentFile, segments_in};
-pub use writer::{JournalWriter, Recovered};
+pub use writer::JournalWriter;
 
 /// How and how often appended frames are forced to the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -240,15 +242,8 @@ impl Journal {
             if needed || kept {
                 break;
             }
-            let retired = oldest.clone();
+            self.recycle(&oldest.clone())?;
             segments.remove(0);
-            let mut spares = lock(&self.spares);
-            if spares.len() < segment::MAX_SPARES {
-                spares.push(retired.retire()?);
-            } else {
-                fs::remove_file(&retired.path)?;
-                self.quota.give_back(self.options.segment_bytes);
-            }
         }
         for pair in segments.windows(2) {
             if let [segment, next] = pair
@@ -258,6 +253,34 @@ impl Journal {
             }
         }
         Ok(())
+    }
+
+    /// Makes a segment that nobody needs a spare one, or removes it.
+    fn recycle(&self, retired: &SegmentFile) -> std::io::Result<()> {
+        let mut spares = lock(&self.spares);
+        if spares.len() < segment::MAX_SPARES {
+            spares.push(retired.retire()?);
+        } else {
+            fs::remove_file(&retired.path)?;
+            self.quota.give_back(self.options.segment_bytes);
+        }
+        Ok(())
+    }
+
+    /// Takes back a segment that could not be begun: its file serves as a spare one again.
+    fn give_up_segment(&self, first: u64, spare: Option<PathBuf>) {
+        let begun = segment::path(&self.dir, first);
+        let kept = match &spare {
+            Some(spare) => spare.exists() || fs::rename(&begun, spare).is_ok(),
+            None => false,
+        };
+        if let (true, Some(spare)) = (kept, spare) {
+            lock(&self.spares).push(spare);
+            return;
+        }
+        // What cannot be removed now is found at the next start.
+        let _ = fs::remove_file(&begun);
+        self.quota.give_back(self.options.segment_bytes);
     }
 
     /// Forces what was appended to the disk; nothing with [`Fsync::Never`]. Two calls do not overlap,

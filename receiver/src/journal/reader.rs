@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::frame::{ALIGNMENT, HEADER_LEN, Header, Kind};
+use super::recover::read_payload;
 use super::{Journal, SegmentFile, lock};
 
 /// Where a frame begins.
@@ -87,6 +88,12 @@ impl JournalReader {
                 }
                 continue;
             };
+            // A segment ends where the next one begins, whatever a torn frame at its end says.
+            let following = self.following_segment(segment.first);
+            if let Some(next) = following.as_ref().filter(|next| next.first <= self.number) {
+                self.enter(next.clone(), holes);
+                continue;
+            }
             if let Some(header) = read_header(&segment, self.offset, self.journal.id())? {
                 if header.kind == Kind::Head {
                     self.offset += header.stored_len(ALIGNMENT);
@@ -96,21 +103,20 @@ impl JournalReader {
                     return Ok(Some(Next { header, position: self.position() }));
                 }
             }
-            match self.following_segment(segment.first) {
-                Some(next) if next.first <= self.number => self.enter(next, holes),
-                next => self.resynchronise(&segment, next, published, holes)?,
-            }
+            self.resynchronise(&segment, following, published, holes)?;
         }
         Ok(None)
     }
 
-    /// Reads the next frame into the buffer and moves behind it; [`JournalReader::payload`] is its
-    /// payload. A frame whose CRC is wrong becomes a hole.
-    pub fn read(&mut self, holes: &mut Vec<Hole>) -> std::io::Result<Option<Next>> {
-        while let Some(next) = self.peek(holes)? {
-            let Some(segment) = self.segment.clone() else { return Ok(None) };
+    /// Reads the next frame up to number `last` into the buffer and moves behind it;
+    /// [`JournalReader::payload`] is its payload. A frame whose CRC is wrong becomes a hole.
+    pub fn read(&mut self, last: u64, holes: &mut Vec<Hole>) -> std::io::Result<Option<Next>> {
+        while self.number <= last {
+            let Some(next) = self.peek(holes)?.filter(|next| next.header.number <= last) else { break };
+            let Some(segment) = self.segment.clone() else { break };
+            let sound = read_payload(&segment, self.offset, &next.header, &mut self.buffer)?;
             self.number += 1;
-            if read_frame_at(&segment, self.offset, self.journal.id(), &mut self.buffer)?.is_some() {
+            if sound {
                 self.offset += next.header.stored_len(ALIGNMENT);
                 return Ok(Some(next));
             }
@@ -178,7 +184,7 @@ impl JournalReader {
                 && header.kind != Kind::Head
                 && header.number >= self.number
                 && header.number <= limit
-                && payload_is_sound(segment, offset, &header)?
+                && read_payload(segment, offset, &header, &mut self.buffer)?
             {
                 if header.number > self.number {
                     holes.push(Hole { first: self.number, last: header.number - 1 });
@@ -201,27 +207,7 @@ impl JournalReader {
 }
 
 impl Journal {
-    /// Shows the frames of a segment from its head to just before `position`.
-    pub fn follow_up_to(
-        &self,
-        position: Position,
-        mut show: impl FnMut(&Header, &[u8]),
-    ) -> std::io::Result<()> {
-        let Some(segment) = self.segment(position.segment) else { return Ok(()) };
-        let mut buffer = Vec::new();
-        let mut offset = 0;
-        while offset < position.offset {
-            let Some(header) = read_frame_at(&segment, offset, self.id(), &mut buffer)? else {
-                offset += ALIGNMENT as u64;
-                continue;
-            };
-            show(&header, &buffer);
-            offset += header.stored_len(ALIGNMENT);
-        }
-        Ok(())
-    }
-
-    /// Reads bytes of a segment; false if the segment is gone.
+    /// Reads bytes of a segment; false if they are gone.
     pub fn read_bytes(
         &self,
         segment: u64,
@@ -231,21 +217,15 @@ impl Journal {
     ) -> std::io::Result<bool> {
         let Some(segment) = self.segment(segment) else { return Ok(false) };
         into.resize(length, 0);
-        segment.file.read_exact_at(into, offset)?;
-        Ok(true)
+        match segment.file.read_exact_at(into, offset) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     fn segment(&self, first: u64) -> Option<Arc<SegmentFile>> {
         lock(&self.segments).iter().find(|segment| segment.first == first).cloned()
-    }
-}
-
-fn payload_is_sound(segment: &SegmentFile, offset: u64, header: &Header) -> std::io::Result<bool> {
-    let mut payload = vec![0; header.length as usize];
-    match segment.file.read_exact_at(&mut payload, offset + HEADER_LEN as u64) {
-        Ok(()) => Ok(header.check(&payload).is_ok()),
-        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(false),
-        Err(error) => Err(error),
     }
 }
 
@@ -258,46 +238,6 @@ pub(super) fn read_header(
     let mut bytes = [0; HEADER_LEN];
     match segment.file.read_exact_at(&mut bytes, offset) {
         Ok(()) => Ok(Header::parse(&bytes).ok().filter(|header| header.journal == journal)),
-        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-/// Shows the numbered frames of a segment to its end, for a look from outside.
-pub fn frames_of_segment(
-    segment: &SegmentFile,
-    journal: u32,
-    mut show: impl FnMut(&Header, &[u8]),
-) -> std::io::Result<()> {
-    let mut buffer = Vec::new();
-    let mut offset = 0;
-    let mut expected = segment.first;
-    while let Some(header) = read_frame_at(segment, offset, journal, &mut buffer)? {
-        offset += header.stored_len(ALIGNMENT);
-        if header.kind == Kind::Head {
-            continue;
-        }
-        if header.number != expected {
-            break;
-        }
-        expected += 1;
-        show(&header, &buffer);
-    }
-    Ok(())
-}
-
-/// Reads and checks the frame at an offset of a segment, whatever its number; `None` if none is
-/// there. For the heads of segments and for recovery.
-pub(super) fn read_frame_at(
-    segment: &SegmentFile,
-    offset: u64,
-    journal: u32,
-    buffer: &mut Vec<u8>,
-) -> std::io::Result<Option<Header>> {
-    let Some(header) = read_header(segment, offset, journal)? else { return Ok(None) };
-    buffer.resize(header.length as usize, 0);
-    match segment.file.read_exact_at(buffer, offset + HEADER_LEN as u64) {
-        Ok(()) => Ok(Some(header).filter(|header| header.check(buffer).is_ok())),
         Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(None),
         Err(error) => Err(error),
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, fallocate};
 
 /// Recycled files kept ready. Fresh files cost twice the time per byte.
@@ -32,14 +33,15 @@ impl SegmentFile {
     }
 
     /// Makes the segment whose first frame is `first`, from `spare` if there is one, else as a new
-    /// file with all its blocks allocated, so that a full disk shows here and not in an append.
-    pub fn create(dir: &Path, first: u64, bytes: u64, spare: Option<PathBuf>) -> io::Result<Arc<Self>> {
-        let path = dir.join(name(first));
+    /// file, with all its blocks allocated, so that a full disk shows here and not in an append.
+    pub fn create(dir: &Path, first: u64, bytes: u64, spare: Option<&Path>) -> io::Result<Arc<Self>> {
+        let path = path(dir, first);
         match spare {
             Some(spare) => fs::rename(spare, &path)?,
-            None => allocate(&path, bytes)?,
+            None => drop(File::create(&path)?),
         }
         let segment = SegmentFile::open(path, first)?;
+        allocate(&segment.file, bytes)?;
         File::open(dir)?.sync_all()?;
         Ok(Arc::new(segment))
     }
@@ -62,18 +64,19 @@ impl SegmentFile {
     }
 }
 
-fn name(first: u64) -> String {
-    format!("{first:020}.segment")
+/// Where the segment whose first frame is `first` lies.
+pub fn path(dir: &Path, first: u64) -> PathBuf {
+    dir.join(format!("{first:020}.segment"))
 }
 
-fn allocate(path: &Path, bytes: u64) -> io::Result<()> {
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)?;
+fn allocate(file: &File, bytes: u64) -> io::Result<()> {
     let length = i64::try_from(bytes).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
-    if let Err(error) = fallocate(&file, FallocateFlags::empty(), 0, length) {
-        fs::remove_file(path)?;
-        return Err(error.into());
+    match fallocate(file, FallocateFlags::empty(), 0, length) {
+        Ok(()) => Ok(()),
+        // Not every file system can; then a full disk shows in an append, which is tried again.
+        Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => file.set_len(bytes.max(file.metadata()?.len())),
+        Err(error) => Err(error.into()),
     }
-    Ok(())
 }
 
 /// The segments (oldest first) and spare files of a journal's directory.

@@ -1,6 +1,7 @@
 //! Appends frames. Owned by the one listener of the stream. Must never overwrite what it has not
 //! been told to forget, and never continue a segment of an earlier life, whose end may be torn.
 
+use std::collections::BTreeSet;
 use std::io::{self, IoSlice};
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -10,8 +11,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crds::Transport;
 use nix::sys::uio::pwritev;
 
-use super::frame::{ALIGNMENT, HEADER_LEN, Header, Kind};
-use super::reader::read_frame_at;
+use super::frame::{ALIGNMENT, HEADER_LEN, Header, Kind, padded};
+use super::recover::Recovered;
 use super::segment::SegmentFile;
 use super::{Fsync, Journal, Published, lock};
 use crate::sessions::{Peer, SessionTable};
@@ -19,25 +20,25 @@ use crate::sessions::{Peer, SessionTable};
 /// How long to wait before a refused write is tried again.
 const RETRY_AFTER: Duration = Duration::from_millis(200);
 
-/// What was found when the journal was opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Recovered {
-    /// The newest frame of the earlier life; 0 if there is none.
-    pub last_number: u64,
-    /// Its arrival, microseconds.
-    pub last_arrival_us: u64,
-}
-
 /// The writing end of a journal.
 pub struct JournalWriter {
     journal: Arc<Journal>,
     /// The sessions in force and their templates, repeated at the head of each segment.
     pub sessions: SessionTable,
-    segment: Option<Arc<SegmentFile>>,
-    offset: u64,
+    segment: Option<Open>,
     next_number: u64,
     last_arrival_us: u64,
+    /// Messages in all frames since the journal began.
+    messages: u64,
+    /// Sessions that have ended while there was no room to say so.
+    ended: BTreeSet<u64>,
     stop: Arc<AtomicBool>,
+}
+
+/// The segment that is being written, and where its next frame goes.
+struct Open {
+    file: Arc<SegmentFile>,
+    offset: u64,
 }
 
 impl JournalWriter {
@@ -49,26 +50,22 @@ impl JournalWriter {
         floor: Recovered,
         stop: Arc<AtomicBool>,
     ) -> io::Result<(Self, Recovered)> {
-        let mut sessions = SessionTable::new(journal.options.segment_bytes);
-        let segments = lock(&journal.segments).clone();
-        let mut found = Recovered { last_number: 0, last_arrival_us: 0 };
-        if let Some(last) = segments.last() {
-            found.last_number = last.first.saturating_sub(1);
-            follow_segment(&journal, last, &mut sessions, &mut found)?;
+        let (sessions, found) = journal.sessions_before(u64::MAX)?;
+        if let Some(empty) = journal.empty_segment(&found) {
+            journal.recycle(&empty)?;
+            lock(&journal.segments).pop();
         }
-        let end = Recovered {
-            last_number: found.last_number.max(floor.last_number),
-            last_arrival_us: found.last_arrival_us.max(floor.last_arrival_us),
-        };
-        *lock(&journal.published) =
-            Published { number: end.last_number, arrival_us: end.last_arrival_us, bytes: 0 };
+        let last_number = found.last_number.max(floor.last_number);
+        let last_arrival_us = found.last_arrival_us.max(floor.last_arrival_us);
+        *lock(&journal.published) = Published { number: last_number, arrival_us: last_arrival_us, bytes: 0 };
         let mut writer = JournalWriter {
             journal,
             sessions,
             segment: None,
-            offset: 0,
-            next_number: end.last_number + 1,
-            last_arrival_us: end.last_arrival_us,
+            next_number: last_number + 1,
+            last_arrival_us,
+            messages: found.messages,
+            ended: BTreeSet::new(),
             stop,
         };
         writer.close_broken_sessions();
@@ -82,17 +79,32 @@ impl JournalWriter {
             return None;
         }
         let arrival = self.next_arrival();
-        let id = self.append(Kind::SessionOpened, 0, 0, arrival, &[&payload]);
+        let id = self.append(Kind::SessionOpened, 0, 0, arrival, &[&payload])?;
         self.sessions.open(id, peer.clone(), arrival);
         Some(id)
     }
 
-    /// Closes a session; while the journal has no room it stays open for the decoder, which does no
-    /// harm: its number is never given again.
+    /// Closes a session, as soon as the journal has room to say so: until then it stays in force for
+    /// whoever reads the journal, and so in our table too.
     pub fn close_session(&mut self, id: u64) {
-        if self.sessions.close(id).is_some() && self.has_room(0) {
-            let arrival = self.next_arrival();
-            self.append(Kind::SessionClosed, id, 0, arrival, &[]);
+        self.ended.insert(id);
+        self.close_ended_sessions();
+    }
+
+    /// Says of sessions that have ended without room to say so that they have.
+    pub fn close_ended_sessions(&mut self) {
+        while let Some(id) = self.ended.first().copied() {
+            if self.sessions.get(id).is_some() {
+                if !self.has_room(0) {
+                    return;
+                }
+                let arrival = self.next_arrival();
+                if self.append(Kind::SessionClosed, id, 0, arrival, &[]).is_none() {
+                    return;
+                }
+                self.sessions.close(id);
+            }
+            self.ended.pop_first();
         }
     }
 
@@ -129,12 +141,12 @@ impl JournalWriter {
     /// Whether a frame with this much payload can be taken now; begins a new segment if needed.
     /// False while the quota is used up or the disk refuses a new segment.
     pub fn has_room(&mut self, payload: usize) -> bool {
-        let needed = super::frame::padded(HEADER_LEN + payload, ALIGNMENT) as u64;
-        if self.segment.is_some() && self.offset + needed <= self.journal.options.segment_bytes {
+        let needed = padded(HEADER_LEN + payload, ALIGNMENT) as u64;
+        if self.fits(needed) {
             return true;
         }
         match self.begin_segment() {
-            Ok(begun) => begun,
+            Ok(begun) => begun && self.fits(needed),
             Err(error) => {
                 self.fail("no new journal segment can be made", &error);
                 false
@@ -142,9 +154,14 @@ impl JournalWriter {
         }
     }
 
+    fn fits(&self, needed: u64) -> bool {
+        let limit = self.journal.options.segment_bytes;
+        self.segment.as_ref().is_some_and(|open| open.offset + needed <= limit)
+    }
+
     /// Appends a frame and returns its number. [`JournalWriter::has_room`] must have said yes. A
-    /// write that fails is tried again until it succeeds or the process stops; readers see the frame
-    /// only then.
+    /// write that fails is tried again until it succeeds; readers see the frame only then. `None` if
+    /// the process stops before.
     pub fn append(
         &mut self,
         kind: Kind,
@@ -152,100 +169,69 @@ impl JournalWriter {
         messages: u32,
         arrival_us: u64,
         payload: &[&[u8]],
-    ) -> u64 {
+    ) -> Option<u64> {
         let number = self.next_number;
-        let mut header = Header {
-            crc: 0,
-            length: 0,
-            kind,
-            journal: self.journal.id(),
-            number,
-            arrival_us,
-            session,
-            messages,
-        };
-        let written = self.write_until_done(&mut header, payload);
+        let journal = self.journal.id();
+        let mut header = Header { crc: 0, length: 0, kind, journal, number, arrival_us, session, messages };
+        let written = self.write_until_done(&mut header, payload)?;
         self.next_number += 1;
         self.last_arrival_us = arrival_us;
+        self.messages += u64::from(messages);
         let mut published = lock(&self.journal.published);
         *published = Published { number, arrival_us, bytes: published.bytes + written };
         drop(published);
         self.journal.grown.notify_all();
-        number
+        Some(number)
     }
 
-    fn write_until_done(&mut self, header: &mut Header, payload: &[&[u8]]) -> u64 {
+    fn write_until_done(&mut self, header: &mut Header, payload: &[&[u8]]) -> Option<u64> {
         let sealed = header.seal(payload);
         loop {
-            match self.write(&sealed, payload) {
+            let open = self.segment.as_mut()?;
+            match write(&self.journal, open, &sealed, payload) {
                 Ok(written) => {
                     self.journal.failing.store(false, Ordering::Relaxed);
-                    return written;
+                    return Some(written);
                 }
                 Err(error) => self.fail("the journal cannot be written", &error),
             }
             if self.stop.load(Ordering::Relaxed) {
-                return 0;
+                return None;
             }
             std::thread::sleep(RETRY_AFTER);
         }
     }
 
-    fn write(&mut self, sealed: &[u8; HEADER_LEN], payload: &[&[u8]]) -> io::Result<u64> {
-        const ZEROS: [u8; ALIGNMENT] = [0; ALIGNMENT];
-        let segment = self.segment.as_ref().ok_or(io::ErrorKind::NotFound)?;
-        let length = HEADER_LEN + payload.iter().map(|part| part.len()).sum::<usize>();
-        let stored = super::frame::padded(length, ALIGNMENT);
-        let padding = ZEROS.get(..stored - length).unwrap_or_default();
-        let mut parts: Vec<&[u8]> = Vec::with_capacity(payload.len() + 2);
-        parts.push(sealed);
-        parts.extend_from_slice(payload);
-        parts.push(padding);
-        write_all_at(segment, &parts, self.offset)?;
-        match self.journal.options.fsync {
-            Fsync::Always => segment.file.sync_data()?,
-            Fsync::Interval(_) => {
-                let mut waiting = lock(&self.journal.needs_sync);
-                if !waiting.iter().any(|other| other.first == segment.first) {
-                    waiting.push(segment.clone());
-                }
-            }
-            Fsync::Never => {}
-        }
-        self.offset += stored as u64;
-        Ok(stored as u64)
-    }
-
     fn begin_segment(&mut self) -> io::Result<bool> {
-        let options = self.journal.options;
-        let spare = lock(&self.journal.spares).pop();
-        let full = spare.is_none() && !self.journal.quota.take(options.segment_bytes);
-        self.journal.full.store(full, Ordering::Relaxed);
+        let journal = self.journal.clone();
+        let size = journal.options.segment_bytes;
+        let spare = lock(&journal.spares).pop();
+        let full = spare.is_none() && !journal.quota.take(size);
+        journal.full.store(full, Ordering::Relaxed);
         if full {
             return Ok(false);
         }
-        let fresh = spare.is_none();
-        let created = SegmentFile::create(&self.journal.dir, self.next_number, options.segment_bytes, spare);
-        if created.is_err() && fresh {
-            self.journal.quota.give_back(options.segment_bytes);
-        }
-        let segment = created?;
-        self.segment = Some(segment.clone());
-        self.offset = 0;
-        self.write_heads()?;
-        let mut segments = lock(&self.journal.segments);
-        // A life that ended before its first frame left a segment of the same name.
-        segments.retain(|other| other.first != segment.first);
-        segments.push(segment);
-        drop(segments);
-        self.journal.failing.store(false, Ordering::Relaxed);
+        let created = SegmentFile::create(&journal.dir, self.next_number, size, spare.as_deref());
+        let begun = created.and_then(|file| {
+            let mut open = Open { file, offset: 0 };
+            self.write_heads(&mut open)?;
+            Ok(open)
+        });
+        let open = match begun {
+            Ok(open) => open,
+            Err(error) => {
+                journal.give_up_segment(self.next_number, spare);
+                return Err(error);
+            }
+        };
+        lock(&journal.segments).push(open.file.clone());
+        self.segment = Some(open);
+        journal.failing.store(false, Ordering::Relaxed);
         Ok(true)
     }
 
-    fn write_heads(&mut self) -> io::Result<()> {
-        let heads: Vec<(u64, Vec<u8>)> =
-            self.sessions.iter().map(|(id, session)| (id, SessionTable::head(session))).collect();
-        for (session, payload) in heads {
+    fn write_heads(&self, open: &mut Open) -> io::Result<()> {
+        for payload in self.sessions.heads(self.messages) {
             let mut header = Header {
                 crc: 0,
                 length: 0,
@@ -253,11 +239,11 @@ impl JournalWriter {
                 journal: self.journal.id(),
                 number: self.next_number,
                 arrival_us: self.last_arrival_us,
-                session,
+                session: 0,
                 messages: 0,
             };
             let sealed = header.seal(&[&payload]);
-            self.write(&sealed, &[&payload])?;
+            write(&self.journal, open, &sealed, &[&payload])?;
         }
         Ok(())
     }
@@ -267,6 +253,35 @@ impl JournalWriter {
             tracing::error!(journal = %self.journal.dir.display(), %error, "{what}: nothing is accepted until it can; check the disk's space and health");
         }
     }
+}
+
+fn write(
+    journal: &Journal,
+    open: &mut Open,
+    sealed: &[u8; HEADER_LEN],
+    payload: &[&[u8]],
+) -> io::Result<u64> {
+    const ZEROS: [u8; ALIGNMENT] = [0; ALIGNMENT];
+    let length = HEADER_LEN + payload.iter().map(|part| part.len()).sum::<usize>();
+    let stored = padded(length, ALIGNMENT);
+    let padding = ZEROS.get(..stored - length).unwrap_or_default();
+    let mut parts: Vec<&[u8]> = Vec::with_capacity(payload.len() + 2);
+    parts.push(sealed);
+    parts.extend_from_slice(payload);
+    parts.push(padding);
+    write_all_at(&open.file, &parts, open.offset)?;
+    match journal.options.fsync {
+        Fsync::Always => open.file.file.sync_data()?,
+        Fsync::Interval(_) => {
+            let mut waiting = lock(&journal.needs_sync);
+            if !waiting.iter().any(|other| other.first == open.file.first) {
+                waiting.push(open.file.clone());
+            }
+        }
+        Fsync::Never => {}
+    }
+    open.offset += stored as u64;
+    Ok(stored as u64)
 }
 
 /// `pwritev` until everything is written, also after short writes.
@@ -288,30 +303,6 @@ fn write_all_at(segment: &SegmentFile, parts: &[&[u8]], mut offset: u64) -> io::
             *part = part.get(taken..).unwrap_or_default();
             !part.is_empty()
         });
-    }
-    Ok(())
-}
-
-/// Follows the frames of one segment to its end: for recovery.
-fn follow_segment(
-    journal: &Journal,
-    segment: &SegmentFile,
-    sessions: &mut SessionTable,
-    found: &mut Recovered,
-) -> io::Result<()> {
-    let mut buffer = Vec::new();
-    let mut offset = 0;
-    while let Some(header) = read_frame_at(segment, offset, journal.id(), &mut buffer)? {
-        let expected = if header.kind == Kind::Head { segment.first } else { found.last_number + 1 };
-        if header.number != expected {
-            break;
-        }
-        sessions.follow(&header, &buffer);
-        if header.kind != Kind::Head {
-            found.last_number = header.number;
-        }
-        found.last_arrival_us = found.last_arrival_us.max(header.arrival_us);
-        offset += header.stored_len(ALIGNMENT);
     }
     Ok(())
 }

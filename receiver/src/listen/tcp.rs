@@ -27,6 +27,9 @@ const MAX_MESSAGE: usize = 65_535;
 /// What one read may take in the journal at most: its messages, a session opened, padding.
 const ROOM_FOR_READ: usize = READ_BYTES + MAX_MESSAGE + 4 * crate::journal::frame::ALIGNMENT;
 const RECEIVE_BUFFER: usize = 4 << 20;
+/// When there are too many connections, one that is silent for so long and has never sent a message
+/// gives its place to a new one.
+const SILENT_STRANGER: Duration = Duration::from_secs(10);
 const LISTENER: Token = Token(0);
 
 /// A bound TCP socket.
@@ -64,7 +67,10 @@ struct Server<'a> {
     /// Connections that may have data, in turn.
     ready: VecDeque<usize>,
     next_token: usize,
+    /// An unfinished message, and behind it what is read.
     buffer: Vec<u8>,
+    /// Connections may wait that could not be accepted; the poll does not tell again.
+    accept_again: bool,
 }
 
 impl TcpListening {
@@ -97,7 +103,8 @@ impl TcpListening {
             connections: BTreeMap::new(),
             ready: VecDeque::new(),
             next_token: 1,
-            buffer: Vec::new(),
+            buffer: vec![0; MAX_MESSAGE + READ_BYTES],
+            accept_again: false,
         };
         if let Err(error) = serve(&mut server, socket, stop) {
             tracing::error!(stream = %options.label, %error, "the listener has stopped: restart the receiver");
@@ -112,7 +119,7 @@ fn serve(server: &mut Server<'_>, mut socket: TcpListener, stop: &AtomicBool) ->
     while !stopping(stop) {
         server.round(&mut poll, &mut events, Some(&socket))?;
     }
-    server.accept(&socket, &poll)?;
+    server.accept(&socket, &poll);
     // Closed before anybody is told that we stop: who then connects again must be refused, not left
     // to send to a connection that nobody will accept.
     drop(socket);
@@ -125,6 +132,7 @@ fn serve(server: &mut Server<'_>, mut socket: TcpListener, stop: &AtomicBool) ->
     for token in left {
         server.close(token);
     }
+    server.wire.settle();
     Ok(())
 }
 
@@ -140,15 +148,19 @@ impl Server<'_> {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
             result => result?,
         }
+        let mut accept = std::mem::take(&mut self.accept_again);
         for event in events.iter() {
             if event.token() == LISTENER {
-                if let Some(socket) = socket {
-                    self.accept(socket, poll)?;
-                }
+                accept = true;
             } else if !self.ready.contains(&event.token().0) {
                 self.ready.push_back(event.token().0);
             }
         }
+        if let Some(socket) = socket.filter(|_| accept) {
+            self.accept(socket, poll);
+        }
+        self.writer.close_ended_sessions();
+        self.wire.settle();
         if !self.ready.is_empty() && !self.writer.has_room(ROOM_FOR_READ) {
             std::thread::sleep(STOP_CHECK);
             return Ok(());
@@ -165,28 +177,30 @@ impl Server<'_> {
                 Step::Close => self.close(token),
             }
         }
+        self.wire.settle();
         if !events.is_empty() && !filled {
             std::thread::sleep(NAP);
         }
         Ok(())
     }
 
-    fn accept(&mut self, socket: &TcpListener, poll: &Poll) -> io::Result<()> {
+    fn accept(&mut self, socket: &TcpListener, poll: &Poll) {
         loop {
-            let (mut stream, peer) = match socket.accept() {
+            let (stream, peer) = match socket.accept() {
                 Ok(accepted) => accepted,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) => {
-                    // Out of descriptors, or the peer has gone again: try at the next event.
-                    if crate::log_limit::allow("accept") {
-                        tracing::warn!(stream = %self.options.label, %error, "a connection could not be accepted");
-                    }
-                    return Ok(());
+                    // Out of descriptors, or the peer has gone again.
+                    self.accept_again = true;
+                    self.not_accepted(&error);
+                    return;
                 }
             };
+            // An IPv4 exporter is the same one whether the socket is bound to `::` or not.
+            let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
             let refusal = if !self.options.allows(peer.ip()) {
                 Some(Refusal::NotAllowed)
-            } else if self.connections.len() >= MAX_CONNECTIONS {
+            } else if self.connections.len() >= MAX_CONNECTIONS && !self.hang_up_on_the_silent() {
                 Some(Refusal::TooManyConnections)
             } else {
                 None
@@ -196,16 +210,46 @@ impl Server<'_> {
                 self.wire.refused(refusal, &self.options.label, peer.ip(), &"connection closed");
                 continue;
             }
-            SockRef::from(&stream).set_keepalive(true)?;
-            let token = self.next_token;
-            self.next_token += 1;
-            poll.registry().register(&mut stream, Token(token), Interest::READABLE)?;
-            let connection =
-                Connection { stream, peer, session: None, unfinished: Vec::new(), last_read: Instant::now() };
-            self.connections.insert(token, connection);
-            self.wire.connection(true);
-            self.ready.push_back(token);
+            if let Err(error) = self.take(stream, peer, poll) {
+                self.not_accepted(&error);
+            }
         }
+    }
+
+    fn take(&mut self, mut stream: TcpStream, peer: SocketAddr, poll: &Poll) -> io::Result<()> {
+        SockRef::from(&stream).set_keepalive(true)?;
+        let token = self.next_token;
+        self.next_token += 1;
+        poll.registry().register(&mut stream, Token(token), Interest::READABLE)?;
+        let connection =
+            Connection { stream, peer, session: None, unfinished: Vec::new(), last_read: Instant::now() };
+        self.connections.insert(token, connection);
+        self.wire.connection(true);
+        self.ready.push_back(token);
+        Ok(())
+    }
+
+    fn not_accepted(&self, error: &io::Error) {
+        if crate::log_limit::allow("accept") {
+            tracing::warn!(stream = %self.options.label, %error, "a connection could not be accepted");
+        }
+    }
+
+    /// Makes room for a connection by closing the one that has been silent for longest without ever
+    /// having sent a message; false if there is none.
+    fn hang_up_on_the_silent(&mut self) -> bool {
+        let silent = self
+            .connections
+            .iter()
+            .filter(|(_, connection)| {
+                connection.session.is_none() && connection.last_read.elapsed() > SILENT_STRANGER
+            })
+            .min_by_key(|(_, connection)| connection.last_read)
+            .map(|(token, _)| *token);
+        if let Some(token) = silent {
+            self.close(token);
+        }
+        silent.is_some()
     }
 
     /// Reads once, journals the whole messages, keeps the rest.
@@ -215,10 +259,9 @@ impl Server<'_> {
             return Step::More;
         }
         let kept = connection.unfinished.len();
-        self.buffer.clear();
-        self.buffer.extend_from_slice(&connection.unfinished);
-        self.buffer.resize(kept + READ_BYTES, 0);
-        let Some(free) = self.buffer.get_mut(kept..) else { return Step::Close };
+        let Some((begun, free)) = self.buffer.split_at_mut_checked(kept) else { return Step::Close };
+        begun.copy_from_slice(&connection.unfinished);
+        let Some(free) = free.get_mut(..READ_BYTES) else { return Step::Close };
         let read = match connection.stream.read(free) {
             Ok(0) => return Step::Close,
             Ok(read) => read,
@@ -235,20 +278,24 @@ impl Server<'_> {
                 let peer = Peer { address: connection.peer, transport: Transport::Tcp };
                 connection.session = self.writer.open_session(&peer);
             }
-            let Some(session) = connection.session else {
-                connection.unfinished = received.to_vec();
-                return Step::More;
-            };
             self.wire.arrived(u64::from(boundaries.messages));
-            journal(
-                &mut self.writer,
-                &self.wire,
-                self.options,
-                connection.peer,
-                session,
-                whole,
-                boundaries.messages,
-            );
+            let journaled = connection.session.and_then(|session| {
+                let of = (connection.peer, session);
+                journal(&mut self.writer, &self.wire, self.options, of, whole, boundaries.messages)
+            });
+            if journaled.is_none() {
+                // There was room; so the disk has failed, and we were stopped before it worked again.
+                let (messages, peer) = (u64::from(boundaries.messages), connection.peer.ip());
+                let detail = "the journal cannot be written";
+                self.wire.refused_messages(
+                    messages,
+                    Refusal::JournalFull,
+                    &self.options.label,
+                    peer,
+                    &detail,
+                );
+                return Step::Close;
+            }
         }
         if let Some(error) = boundaries.error {
             self.wire.arrived(1);
@@ -292,23 +339,24 @@ impl Server<'_> {
     }
 }
 
+/// Appends whole messages; `None` if the process stops before it can.
 fn journal(
     writer: &mut JournalWriter,
     wire: &WireCounters,
     options: &ListenerOptions,
-    peer: SocketAddr,
-    session: u64,
+    (peer, session): (SocketAddr, u64),
     messages: &[u8],
     count: u32,
-) {
+) -> Option<()> {
     let arrival = writer.next_arrival();
     writer.sessions.touch(session, arrival);
     for message in Messages::of(Kind::Stream, messages) {
         let outcome = writer.sessions.learn(session, &message, arrival);
         wire.templates_refused(&outcome.refused, &options.label, peer.ip());
     }
-    writer.append(Kind::Stream, session, count, arrival, &[messages]);
+    writer.append(Kind::Stream, session, count, arrival, &[messages])?;
     wire.journaled(u64::from(count), messages.len() as u64);
+    Some(())
 }
 
 struct Boundaries {

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
 
 use crds::Transport;
 use ipfix::message::parse_header;
@@ -30,6 +31,8 @@ const FRAME_BYTES: usize = 256 << 10;
 /// What one batch may take in the journal at most: its datagrams, a session opened for each, padding.
 const ROOM_FOR_BATCH: usize = 2 << 20;
 const RECEIVE_BUFFER: usize = 32 << 20;
+/// How long a planned stop reads on at most while datagrams keep coming.
+const DRAIN_AT_STOP: Duration = Duration::from_secs(1);
 /// When all places are taken, an exporter that was silent for so long gives its own to a new one.
 const IDLE_SESSION_US: u64 = 60 * 1_000_000;
 /// How often such exporters are looked for: a flood of new addresses must not make us search for each.
@@ -97,7 +100,9 @@ impl UdpListening {
             batch: BTreeMap::new(),
             gathered_bytes: 0,
         };
-        if let Err(error) = receive(&mut server, &self.socket, stop) {
+        let ended = receive(&mut server, &self.socket, stop);
+        server.wire.settle();
+        if let Err(error) = ended {
             tracing::error!(stream = %self.options.label, %error, "the listener has stopped: restart the receiver");
         }
     }
@@ -105,38 +110,50 @@ impl UdpListening {
 
 fn receive(server: &mut Server<'_>, socket: &Socket, stop: &AtomicBool) -> io::Result<()> {
     let mut memory = vec![0u8; BATCH * MAX_DATAGRAM];
-    let mut headers: MultiHeaders<SockaddrStorage> =
-        MultiHeaders::preallocate(BATCH, Some(nix::cmsg_space!(u32)));
     let timeout = PollTimeout::try_from(STOP_CHECK).unwrap_or(PollTimeout::ZERO);
+    let mut stop_at: Option<Instant> = None;
     loop {
-        let last_round = stopping(stop);
-        match poll(&mut [PollFd::new(socket.as_fd(), PollFlags::POLLIN)], timeout) {
-            Ok(0) if last_round => return Ok(()),
-            Ok(0) | Err(Errno::EINTR) => continue,
-            Ok(_) => {}
-            Err(error) => return Err(error.into()),
+        if stopping(stop) {
+            // What is in the socket still counts; what goes on coming must not keep us.
+            let deadline = *stop_at.get_or_insert_with(|| Instant::now() + DRAIN_AT_STOP);
+            if Instant::now() >= deadline {
+                return Ok(());
+            }
         }
-        // Naps let datagrams gather; the loop ends when a call brings less than it could.
-        while take_batch(server, socket, &mut headers, &mut memory)? == BATCH {}
-        std::thread::sleep(NAP);
+        match poll(&mut [PollFd::new(socket.as_fd(), PollFlags::POLLIN)], timeout) {
+            Ok(0) if stop_at.is_some() => return Ok(()),
+            Ok(0) => server.idle(),
+            Err(Errno::EINTR) => {}
+            Err(error) => return Err(error.into()),
+            Ok(_) => {
+                // Naps let datagrams gather; the loop ends when a call brings less than it could.
+                while take_batch(server, socket, &mut memory) == BATCH && !stopping(stop) {}
+                std::thread::sleep(NAP);
+            }
+        }
     }
 }
 
-fn take_batch(
-    server: &mut Server<'_>,
-    socket: &Socket,
-    headers: &mut MultiHeaders<SockaddrStorage>,
-    memory: &mut [u8],
-) -> io::Result<usize> {
+fn take_batch(server: &mut Server<'_>, socket: &Socket, memory: &mut [u8]) -> usize {
     let mut slices: Vec<[IoSliceMut<'_>; 1]> =
         memory.chunks_exact_mut(MAX_DATAGRAM).map(|slot| [IoSliceMut::new(slot)]).collect();
-    let results = match recvmmsg(socket.as_raw_fd(), headers, slices.iter_mut(), MsgFlags::MSG_DONTWAIT, None)
-    {
+    // Made anew each time: the kernel shortens the room for control messages to what it has used, and
+    // would never find room for its count of drops again.
+    let mut headers: MultiHeaders<SockaddrStorage> =
+        MultiHeaders::preallocate(BATCH, Some(nix::cmsg_space!(u32)));
+    let received =
+        recvmmsg(socket.as_raw_fd(), &mut headers, slices.iter_mut(), MsgFlags::MSG_DONTWAIT, None);
+    let results = match received {
         Ok(results) => results,
-        Err(Errno::EAGAIN | Errno::EINTR) => return Ok(0),
-        // An ICMP error of an earlier answer; nothing was received and nothing is lost.
-        Err(Errno::ECONNREFUSED) => return Ok(0),
-        Err(error) => return Err(error.into()),
+        // ECONNREFUSED: an ICMP error of an earlier answer; nothing was received and nothing is lost.
+        Err(Errno::EAGAIN | Errno::EINTR | Errno::ECONNREFUSED) => return 0,
+        Err(error) => {
+            if crate::log_limit::allow("recvmmsg") {
+                tracing::warn!(stream = %server.options.label, %error, "datagrams cannot be received: it is tried again");
+            }
+            std::thread::sleep(STOP_CHECK);
+            return 0;
+        }
     };
     let mut taken = 0;
     for message in results {
@@ -152,7 +169,8 @@ fn take_batch(
         server.sort(peer, message.iovs().next().unwrap_or_default());
     }
     server.journal();
-    Ok(taken)
+    server.wire.settle();
+    taken
 }
 
 fn socket_address(address: &SockaddrStorage) -> Option<SocketAddr> {
@@ -208,27 +226,37 @@ impl Server<'_> {
         self.gathered_bytes += message.len();
     }
 
+    /// Nothing comes.
+    fn idle(&mut self) {
+        self.writer.close_ended_sessions();
+    }
+
     /// Appends one frame for each session of the batch.
     fn journal(&mut self) {
         for (session, gathered) in &self.batch {
             if gathered.count == 0 {
                 continue;
             }
+            let (messages, peer) = (u64::from(gathered.count), gathered.peer.ip());
+            let label = &self.options.label;
             if !self.writer.has_room(gathered.datagrams.len()) {
-                for _ in 0..gathered.count {
-                    let peer = gathered.peer.ip();
-                    self.wire.refused(Refusal::JournalFull, &self.options.label, peer, &"no room");
-                }
+                self.wire.refused_messages(messages, Refusal::JournalFull, label, peer, &"no room");
                 continue;
             }
             let arrival = self.writer.next_arrival();
             self.writer.sessions.touch(*session, arrival);
             for message in Messages::of(Kind::Datagrams, &gathered.datagrams) {
                 let outcome = self.writer.sessions.learn(*session, &message, arrival);
-                self.wire.templates_refused(&outcome.refused, &self.options.label, gathered.peer.ip());
+                self.wire.templates_refused(&outcome.refused, label, peer);
             }
-            self.writer.append(Kind::Datagrams, *session, gathered.count, arrival, &[&gathered.datagrams]);
-            self.wire.journaled(u64::from(gathered.count), gathered.datagrams.len() as u64);
+            let payload: [&[u8]; 1] = [&gathered.datagrams];
+            if self.writer.append(Kind::Datagrams, *session, gathered.count, arrival, &payload).is_some() {
+                self.wire.journaled(messages, gathered.datagrams.len() as u64);
+            } else {
+                // The disk has failed, and we were stopped before it worked again.
+                let detail = "the journal cannot be written";
+                self.wire.refused_messages(messages, Refusal::JournalFull, label, peer, &detail);
+            }
         }
         self.gathered_bytes = 0;
         // Keep the memory of the busiest exporters, forget the rest.

@@ -72,42 +72,67 @@ impl Refusal {
     }
 }
 
-/// Counters of one listener, shared with metrics and status.
+/// Counters of one listener, shared with metrics and status. What the listener counts shows when it
+/// says so, at moments when every message that came is either journaled or refused.
 #[derive(Default)]
 pub struct WireCounters {
-    arrived: AtomicU64,
-    journaled: AtomicU64,
-    refused: Mutex<BTreeMap<&'static str, u64>>,
-    before: Mutex<Wire>,
+    open: Mutex<Counts>,
+    settled: Mutex<Counts>,
+    before: Wire,
     templates_refused: Mutex<BTreeMap<&'static str, u64>>,
     kernel_drops: AtomicU64,
     connections: AtomicU64,
     bytes: AtomicU64,
 }
 
+#[derive(Clone, Default)]
+struct Counts {
+    arrived: u64,
+    journaled: u64,
+    refused: BTreeMap<&'static str, u64>,
+}
+
 impl WireCounters {
     /// Goes on from what an earlier life had counted.
     pub fn continued(before: Wire) -> WireCounters {
-        WireCounters { before: Mutex::new(before), ..WireCounters::default() }
+        WireCounters { before, ..WireCounters::default() }
     }
 
     /// Messages that the journal took.
     pub fn journaled(&self, messages: u64, bytes: u64) {
-        self.journaled.fetch_add(messages, Ordering::Relaxed);
+        lock(&self.open).journaled += messages;
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// Messages that came, whatever becomes of them.
     pub fn arrived(&self, messages: u64) {
-        self.arrived.fetch_add(messages, Ordering::Relaxed);
+        lock(&self.open).arrived += messages;
     }
 
     /// A message that was not taken. Logged at most once a second and reason.
     pub fn refused(&self, refusal: Refusal, label: &str, peer: IpAddr, detail: &dyn std::fmt::Display) {
-        *lock(&self.refused).entry(refusal.name()).or_default() += 1;
+        self.refused_messages(1, refusal, label, peer, detail);
+    }
+
+    /// Messages that were not taken for one reason.
+    pub fn refused_messages(
+        &self,
+        messages: u64,
+        refusal: Refusal,
+        label: &str,
+        peer: IpAddr,
+        detail: &dyn std::fmt::Display,
+    ) {
+        *lock(&self.open).refused.entry(refusal.name()).or_default() += messages;
         if crate::log_limit::allow(refusal.name()) {
             tracing::warn!(stream = label, reason = refusal.name(), %peer, detail = %detail, "refused");
         }
+    }
+
+    /// Every message that came is accounted for now: shows what was counted.
+    pub fn settle(&self) {
+        let counts = lock(&self.open).clone();
+        *lock(&self.settled) = counts;
     }
 
     /// Templates that were not learned, by reason.
@@ -158,12 +183,11 @@ impl WireCounters {
 
     /// The balance, earlier lives included: arrived = journaled + refused.
     pub fn balance(&self) -> Wire {
-        let mut wire = lock(&self.before).clone();
-        // Refusals are counted after arrivals, so reading them first never shows more than came.
-        let refused = lock(&self.refused).clone();
-        wire.journaled += self.journaled.load(Ordering::Relaxed);
-        wire.arrived += self.arrived.load(Ordering::Relaxed);
-        for (reason, count) in refused {
+        let counts = lock(&self.settled).clone();
+        let mut wire = self.before.clone();
+        wire.journaled += counts.journaled;
+        wire.arrived += counts.arrived;
+        for (reason, count) in counts.refused {
             *wire.refused.entry(reason.to_string()).or_default() += count;
         }
         wire
