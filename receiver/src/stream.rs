@@ -11,7 +11,7 @@ use crds::Network;
 use crds::receiver::{DpiConfig, JournalConfig, StreamConfig};
 
 use crate::insert::{Pipeline, PipelineOptions, Target};
-use crate::intent_log::{IntentLog, Wire};
+use crate::intent_log::{IntentLog, Recovered, Wire};
 use crate::journal::{Fsync, Journal, JournalWriter, OpenError, Options, Quota, lock};
 use crate::listen::{Listener, ListenerOptions, WireCounters};
 
@@ -172,7 +172,7 @@ fn open_journal(dir: &Path, options: Options, quota: &Arc<Quota>) -> Result<Arc<
 
 /// The wire balance of earlier lives: `journaled` messages are in the journal or were, and refusals are
 /// as the log knows them.
-fn wire_so_far(recovered: &crate::intent_log::Recovered, journaled: u64) -> Wire {
+fn wire_so_far(recovered: &Recovered, journaled: u64) -> Wire {
     let checkpoint = recovered.checkpoint.as_ref();
     let mut wire = checkpoint.map(|checkpoint| checkpoint.wire.clone()).unwrap_or_default();
     let noted = recovered.ledger_row.as_ref().map(|row| &row.mark);
