@@ -7,6 +7,7 @@
 
 pub mod clickhouse;
 pub mod collector;
+pub mod declare;
 pub mod dictionary;
 pub mod dpi;
 pub mod duration;
@@ -28,11 +29,12 @@ pub use collector::{Metadata, QoeCollector, QoeCollectorSpec};
 pub use dictionary::{DictionarySource, DictionaryType, QoeDictionary, QoeDictionarySpec};
 pub use dpi::Dpi;
 pub use duration::{Delay, Duration};
+pub use enrichment::{CustomElement, ElementType};
 pub use load::{Documents, LoadErrors};
 pub use network::Network;
 pub use port::Port;
 pub use quantity::Quantity;
-pub use stream::{Stream, StreamType, Transport};
+pub use stream::{Domain, Stream, StreamType, Transport};
 
 /// The API group and version of both kinds.
 pub const API_VERSION: &str = "qoeplane.io/v1alpha1";

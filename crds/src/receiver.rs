@@ -16,7 +16,8 @@ pub use status::{
 };
 
 use crate::dpi::Fsync;
-use crate::stream::{StreamType, Transport};
+use crate::enrichment::CustomElement;
+use crate::stream::{Domain, StreamType, Transport};
 
 /// The configuration of one receiver process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,6 +88,12 @@ pub struct StreamConfig {
     /// TLS, for TCP.
     #[serde(default)]
     pub tls: Option<TlsConfig>,
+    /// Observation domains whose records count as another DPI's.
+    #[serde(default)]
+    pub domains: Vec<Domain>,
+    /// Fields of this stream that the vendor does not publish.
+    #[serde(default)]
+    pub elements: Vec<CustomElement>,
 }
 
 /// TLS of a listener.

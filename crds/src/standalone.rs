@@ -14,7 +14,7 @@ use crate::dictionary::QoeDictionary;
 use crate::dpi::{Dpi, ReceiverSpec};
 use crate::enrichment::Enrichment;
 use crate::receiver::{ClickHouseTarget, DpiConfig, JournalConfig, ReceiverConfig, StreamConfig};
-use crate::stream::{Stream, StreamType};
+use crate::stream::Stream;
 use crate::tables::Tables;
 use crate::validate::FieldPath;
 
@@ -88,7 +88,11 @@ impl ReceiverConfig {
         let spec = FieldPath::root().field("spec");
         let mut dpis = Vec::new();
         for (index, dpi) in collector.spec.dpis.iter().enumerate() {
-            let config = dpi_config(&spec.field("dpis").index(index), dpi, *listen, &mut notes);
+            let mut config = dpi_config(&spec.field("dpis").index(index), dpi, *listen, &mut notes);
+            for stream in &mut config.streams {
+                stream.elements = collector.spec.elements.clone();
+                stream.elements.retain(|element| element.stream == stream.stream);
+            }
             if !config.streams.is_empty() {
                 dpis.push(config);
             }
@@ -121,7 +125,7 @@ fn dpi_config(path: &FieldPath, dpi: &Dpi, listen: IpAddr, notes: &mut Notes) ->
     let mut streams = Vec::new();
     for (index, stream) in dpi.streams.iter().enumerate() {
         let path = path.field("streams").index(index);
-        if let Some(config) = stream_config(&path, stream, dpi.id, listen, notes) {
+        if let Some(config) = stream_config(&path, stream, listen, notes) {
             streams.push(config);
         }
     }
@@ -142,23 +146,15 @@ fn dpi_config(path: &FieldPath, dpi: &Dpi, listen: IpAddr, notes: &mut Notes) ->
 fn stream_config(
     path: &FieldPath,
     stream: &Stream,
-    dpi: u16,
     listen: IpAddr,
     notes: &mut Notes,
 ) -> Option<StreamConfig> {
     let label =
         format!("{} on {} port {}", stream.stream_type.as_str(), stream.transport.as_str(), stream.port);
-    if stream.stream_type != StreamType::Fullflow {
-        notes.add(path.clone(), format!("not yet: {label} is not received"));
-        return None;
-    }
     if stream.tls.is_some() {
         // Listening without TLS where TLS was asked for would be worse than not listening.
         notes.add(path.field("tls"), format!("not yet: without TLS, {label} is not received"));
         return None;
-    }
-    if !stream.domains.is_empty() {
-        notes.add(path.field("domains"), format!("not yet: all records of {label} count as DPI {dpi}"));
     }
     if stream.export.is_some() {
         notes.add(path.field("export"), format!("not yet: {label} is stored but not sent on"));
@@ -170,6 +166,8 @@ fn stream_config(
         transport: stream.transport,
         allow_from: stream.allow_from.clone(),
         tls: None,
+        domains: stream.domains.clone(),
+        elements: Vec::new(),
     })
 }
 
@@ -274,9 +272,6 @@ fn note_rest(path: &FieldPath, collector: &QoeCollector, version: &str, notes: &
     note_tables(&path.field("tables"), &spec.tables, notes);
     if spec.enrichment != Enrichment::default() {
         notes.add(path.field("enrichment"), "not yet: records are stored as they arrive");
-    }
-    if !spec.elements.is_empty() {
-        notes.add(path.field("elements"), "not yet: fields that are not built in are not stored");
     }
 }
 

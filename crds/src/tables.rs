@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::duration::Duration;
+use crate::stream::StreamType;
 
 /// How long a raw table keeps its rows unless told otherwise.
 pub const DEFAULT_KEEP_FOR: Duration = Duration::from_hours(24);
@@ -35,6 +36,20 @@ pub struct Tables {
     /// Aggregated address translations; absent: off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub natflow_agg: Option<NatAggregate>,
+}
+
+impl Tables {
+    /// How the raw table of a stream is kept.
+    pub fn raw(&self, stream: StreamType) -> RawTable {
+        let table = match stream {
+            StreamType::Fullflow => self.fullflow,
+            StreamType::Clickstream => self.clickstream,
+            StreamType::GtpFlow => self.gtpflow,
+            StreamType::NatFlow => self.natflow,
+            StreamType::DnsFlow => self.dnsflow,
+        };
+        table.unwrap_or_default()
+    }
 }
 
 /// A table of records as they arrived.

@@ -13,6 +13,7 @@ impl Sent {
             sum.records += run.records;
             sum.octets += run.octets;
             sum.packets += run.packets;
+            sum.session_sum = sum.session_sum.wrapping_add(run.session_sum);
             sum.messages += run.messages;
             sum.reconnects += run.reconnects;
             sum.lost_records += run.lost_records;

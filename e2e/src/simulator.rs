@@ -15,6 +15,12 @@ pub struct Sent {
     pub octets: u64,
     /// Sum of packets.
     pub packets: u64,
+    /// Sum of session ids, modulo 2^64.
+    pub session_sum: u64,
+    /// Start of the earliest, milliseconds since 1970.
+    pub first_start_ms: u64,
+    /// Start of the latest.
+    pub last_start_ms: u64,
     /// Messages that held them.
     pub messages: u64,
     /// How often it connected again.
@@ -53,6 +59,9 @@ impl Simulator {
             records: figure("records"),
             octets: figure("octets"),
             packets: figure("packets"),
+            session_sum: figure("session_sum"),
+            first_start_ms: figure("first_start_ms"),
+            last_start_ms: figure("last_start_ms"),
             messages: figure("messages"),
             reconnects: figure("reconnects"),
             lost_records: figure("lost_records"),

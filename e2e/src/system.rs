@@ -9,7 +9,7 @@ use std::time::Duration;
 use crds::receiver::{
     ClickHouseTarget, DpiConfig, JournalConfig, ReceiverConfig, Status, StreamConfig, StreamStatus,
 };
-use crds::{StreamType, Transport};
+use crds::{CustomElement, StreamType, Transport};
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
@@ -42,14 +42,15 @@ pub struct Stored {
     pub distinct: u64,
 }
 
-/// An embedded ClickHouse with the schema, and a receiver with two streams: `fullflow` of DPI 0 over
-/// TCP, `fullflow` of DPI 1 over UDP.
+/// An embedded ClickHouse with the schema, and a receiver with two DPIs, 0 over TCP and 1 over UDP. Each
+/// sends `fullflow`, or all streams if a test wants them.
 pub struct System {
     /// The configuration that the receiver starts with.
     pub config: ReceiverConfig,
     up: Option<Process>,
     receiver: Option<Process>,
     clickhouse_url: String,
+    elements: Vec<CustomElement>,
     /// Dropped last: the processes above write to it until they are killed.
     dir: TempDir,
 }
@@ -63,11 +64,25 @@ impl System {
         system
     }
 
+    /// Starts both with all streams of both DPIs, and fields of the user's own.
+    pub fn start_all_streams(elements: Vec<CustomElement>) -> System {
+        let mut system = System::prepare_streams(&SystemOptions::default(), &StreamType::ALL, elements);
+        system.start_receiver();
+        system
+    }
+
     /// Like [`System::start`], without the receiver.
     pub fn prepare(options: &SystemOptions) -> System {
+        System::prepare_streams(options, &[StreamType::Fullflow], Vec::new())
+    }
+
+    fn prepare_streams(
+        options: &SystemOptions,
+        streams: &[StreamType],
+        elements: Vec<CustomElement>,
+    ) -> System {
         let dir = TempDir::new().unwrap();
-        let (tcp, udp) = (free_port(), free_port());
-        let up = start_database(dir.path(), 0);
+        let up = start_database(dir.path(), 0, &elements);
         let clickhouse_url = wait_for("ClickHouse", SOON, || database_url(dir.path()));
         let target = ClickHouseTarget {
             url: clickhouse_url.clone(),
@@ -81,13 +96,16 @@ impl System {
             data_dir: dir.path().join("receiver"),
             http: ([127, 0, 0, 1], 0).into(),
             clickhouse: target,
-            dpis: vec![dpi(0, tcp, Transport::Tcp), dpi(1, udp, Transport::Udp)],
+            dpis: vec![
+                dpi(0, Transport::Tcp, streams, &elements),
+                dpi(1, Transport::Udp, streams, &elements),
+            ],
         };
         if let Some(configure) = &options.configure {
             configure(&mut config);
         }
         std::fs::create_dir_all(&config.data_dir).unwrap();
-        System { dir, config, up: Some(up), receiver: None, clickhouse_url }
+        System { dir, config, up: Some(up), receiver: None, clickhouse_url, elements }
     }
 
     /// Starts the receiver and waits until it is ready. Its log goes to `receiver.log`.
@@ -129,7 +147,7 @@ impl System {
     /// Starts ClickHouse again on the same port.
     pub fn start_clickhouse(&mut self) {
         let port = self.clickhouse_url.rsplit(':').next().unwrap().parse().unwrap();
-        self.up = Some(start_database(self.dir.path(), port));
+        self.up = Some(start_database(self.dir.path(), port, &self.elements));
         wait_for("ClickHouse", SOON, || self.try_query("SELECT 1").ok());
     }
 
@@ -153,9 +171,15 @@ impl System {
         &self.clickhouse_url
     }
 
-    /// `127.0.0.1:PORT` of a DPI's stream.
+    /// `127.0.0.1:PORT` of a DPI's `fullflow`.
     pub fn address(&self, dpi: u16) -> String {
-        self.config.dpis[usize::from(dpi)].streams[0].listen.to_string()
+        self.address_of(dpi, "fullflow")
+    }
+
+    /// `127.0.0.1:PORT` of a DPI's stream.
+    pub fn address_of(&self, dpi: u16, stream: &str) -> String {
+        let streams = &self.config.dpis[usize::from(dpi)].streams;
+        streams.iter().find(|config| config.name == stream).unwrap().listen.to_string()
     }
 
     fn receiver_http(&self) -> Option<String> {
@@ -184,10 +208,15 @@ impl System {
         serde_json::from_str(&self.get("/status")).unwrap()
     }
 
-    /// The status of a DPI's stream.
+    /// The status of a DPI's `fullflow`.
     pub fn stream(&self, dpi: u16) -> StreamStatus {
-        let status = self.status();
-        status.dpis.into_iter().find(|status| status.id == dpi).unwrap().streams.remove(0)
+        self.stream_of(dpi, "fullflow")
+    }
+
+    /// The status of a DPI's stream.
+    pub fn stream_of(&self, dpi: u16, stream: &str) -> StreamStatus {
+        let dpi = self.status().dpis.into_iter().find(|status| status.id == dpi).unwrap();
+        dpi.streams.into_iter().find(|status| status.name == stream).unwrap()
     }
 
     /// The answer to a query, without the last line end; panics on an error.
@@ -217,12 +246,17 @@ impl System {
         Stored { rows: figures[0], octets: figures[1], packets: figures[2], distinct: figures[3] }
     }
 
-    /// Waits until everything that a DPI's journal holds is stored.
+    /// Waits until everything that the journal of a DPI's `fullflow` holds is stored.
     pub fn wait_until_stored(&self, dpi: u16) -> StreamStatus {
+        self.wait_until_stored_of(dpi, "fullflow")
+    }
+
+    /// Waits until everything that a stream's journal holds is stored.
+    pub fn wait_until_stored_of(&self, dpi: u16, stream: &str) -> StreamStatus {
         let mut last = String::new();
         let begun = std::time::Instant::now();
         loop {
-            let status = self.stream(dpi);
+            let status = self.stream_of(dpi, stream);
             if status.journal.waiting_frames == 0 && status.destination.waiting == 0 {
                 return status;
             }
@@ -247,19 +281,21 @@ impl System {
     }
 }
 
-fn dpi(id: u16, port: u16, transport: Transport) -> DpiConfig {
-    let stream = StreamConfig {
-        name: "fullflow".to_string(),
-        stream: StreamType::Fullflow,
-        listen: ([127, 0, 0, 1], port).into(),
+fn dpi(id: u16, transport: Transport, streams: &[StreamType], elements: &[CustomElement]) -> DpiConfig {
+    let stream = |stream: &StreamType| StreamConfig {
+        name: stream.table().to_string(),
+        stream: *stream,
+        listen: ([127, 0, 0, 1], free_port()).into(),
         transport,
         allow_from: Vec::new(),
         tls: None,
+        domains: Vec::new(),
+        elements: elements.to_vec(),
     };
     DpiConfig {
         id,
         name: None,
-        streams: vec![stream],
+        streams: streams.iter().map(stream).collect(),
         journal: JournalConfig { keep_after_commit_ms: 1_000, ..JournalConfig::default() },
         max_delay_ms: 500,
         inserters: 2,
@@ -267,14 +303,15 @@ fn dpi(id: u16, port: u16, transport: Transport) -> DpiConfig {
 }
 
 /// `qoe up` with one stream on a port of its own that nobody uses: it brings ClickHouse and the schema.
-fn start_database(dir: &Path, http_port: u16) -> Process {
+fn start_database(dir: &Path, http_port: u16, elements: &[CustomElement]) -> Process {
     let file = dir.join("database.yaml");
     let port = free_port();
+    let elements = serde_json::to_string(elements).unwrap();
     std::fs::write(
         &file,
         format!(
             "apiVersion: qoeplane.io/v1alpha1\nkind: QoeCollector\nmetadata: {{name: database}}\nspec:\n  dpis:\n    \
-             - id: 65000\n      streams: [{{type: Fullflow, port: {port}, transport: TCP}}]\n  clickhouse: {{embedded: {{}}}}\n"
+             - id: 65000\n      streams: [{{type: Fullflow, port: {port}, transport: TCP}}]\n  clickhouse: {{embedded: {{}}}}\n  elements: {elements}\n"
         ),
     )
     .unwrap();

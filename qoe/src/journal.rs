@@ -4,10 +4,12 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
+use ipfix::cache::{Limits, TemplateCache};
+use ipfix::message::Sets;
 use receiver::insert::Target;
 use receiver::inspect;
 use receiver::journal::Kind;
-use receiver::sessions::Messages;
+use receiver::sessions::{Message, Messages};
 
 use crate::data_dir::DataDir;
 
@@ -22,7 +24,7 @@ pub struct Options {
 enum Command {
     /// List journals and set-aside rows
     Ls(Selection),
-    /// Print the frames and messages of a journal, one line each
+    /// Print the frames, messages and templates of a journal, one line each
     Cat(Selection),
     /// Send set-aside rows again
     Retry(Selection),
@@ -93,10 +95,29 @@ fn print_frames(selection: &Selection) -> anyhow::Result<()> {
                 println!(
                     "  {protocol:?} domain {domain} sequence {sequence} exported {export_time} bytes {length}"
                 );
+                print_templates(&message);
             }
         })?;
     }
     Ok(())
+}
+
+/// The templates in a message: id, then each field as `element:width`, `*` for any width.
+#[allow(clippy::print_stdout, reason = "this is the program's output")]
+fn print_templates(message: &Message<'_>) {
+    let mut templates = TemplateCache::new(Limits::default());
+    let header = &message.header;
+    for set in Sets::new(header, message.bytes).map_while(Result::ok) {
+        templates.apply(header.protocol, header.domain, set.kind(header.protocol), set.body, 0);
+    }
+    for (_, template, _) in templates.iter() {
+        let mut line = format!("    template {}", template.id);
+        for field in &template.fields {
+            let width = if field.is_variable() { "*".to_owned() } else { field.length.to_string() };
+            line.push_str(&format!(" {}:{width}", field.element));
+        }
+        println!("{line}");
+    }
 }
 
 #[allow(clippy::print_stdout, reason = "this is the program's output")]

@@ -1,11 +1,12 @@
 //! `qoe simulate`: a DPI for tests and demonstrations.
 //!
-//! Sends fullflow records as the vendor's boxes do and says at the end, as one line of JSON, what
+//! Sends records of one of the streams as the vendor's boxes do and says at the end, as one line of JSON, what
 //! it sent: that line is what a test compares with the database. It must therefore never count a
 //! record twice, nor forget one, whatever the network does.
 
 mod connection;
 mod exporter;
+mod field;
 mod flow;
 mod layout;
 mod options;
@@ -14,6 +15,7 @@ mod population;
 mod report;
 mod tcp;
 mod udp;
+mod words;
 
 #[cfg(test)]
 mod tests;

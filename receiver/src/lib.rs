@@ -32,13 +32,4 @@ pub mod sessions;
 pub mod status;
 pub mod stream;
 
-use crds::StreamType;
 pub use run::{RunError, run};
-
-/// The declaration of a stream, if it can be received.
-pub fn declared(stream: StreamType) -> Option<&'static schema::Stream> {
-    match stream {
-        StreamType::Fullflow => Some(schema::fullflow()),
-        StreamType::Clickstream | StreamType::GtpFlow | StreamType::NatFlow | StreamType::DnsFlow => None,
-    }
-}

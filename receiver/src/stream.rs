@@ -107,10 +107,11 @@ pub fn prepare(
 ) -> Result<Prepared, StreamError> {
     let label = format!("dpi {} {}", dpi.id, config.name);
     let dir = journal_dir(data_dir, dpi.id, &config.name);
-    let declared = crate::declared(config.stream).ok_or_else(|| StreamError::Config {
-        label: label.clone(),
-        problem: format!("streams of type {} cannot be received yet: leave it out", config.stream.as_str()),
-    })?;
+    // The declaration lives as long as the process, which reads its configuration once.
+    let declared: &'static schema::Stream = match crds::declare::stream(config.stream, &config.elements) {
+        Ok(declared) => Box::leak(Box::new(declared)),
+        Err(error) => return Err(StreamError::Config { label, problem: format!("elements: {error}") }),
+    };
     let of = label.clone();
     let io = |source| StreamError::Io { label: of.clone(), path: dir.clone(), source };
     let journal = open_journal(&dir, options(&dpi.journal), &quota)?;
@@ -131,9 +132,11 @@ pub fn prepare(
     })?;
 
     let wire = wire_so_far(&recovered, found.messages);
+    let domains = config.domains.iter().map(|domain| (domain.id, domain.dpi)).collect();
     let pipeline_options = PipelineOptions {
         stream: declared,
         dpi: dpi.id,
+        domains: Arc::new(domains),
         max_delay: Duration::from_millis(dpi.max_delay_ms),
         label,
         ..PipelineOptions::of(declared)

@@ -8,8 +8,10 @@
 
 mod clauses;
 mod desired;
+mod elements;
 pub mod execute;
 mod ledger;
+mod membership;
 pub mod native;
 pub mod observe;
 pub mod plan;
@@ -22,11 +24,12 @@ mod table;
 
 pub use clauses::Clauses;
 pub use desired::Desired;
+pub use elements::{CustomElement, ElementError};
 pub use execute::{ExecuteError, execute};
 pub use ledger::{LEDGER, LEDGER_KEEP_FOR, LedgerRow, ledger};
 pub use observe::{Observed, observe};
 pub use plan::{Action, Plan, PlanError, Risk, Step, plan};
 pub use steps_table::{SCHEMA_STEPS, schema_steps};
 pub use stream::{ColumnDecl, ColumnType, DPI_ID, Filled, FilledBy, JOURNAL_ID, RECEIVED_AT, Stream};
-pub use streams::fullflow;
+pub use streams::{all as streams, clickstream, dnsflow, fullflow, gtpflow, natflow};
 pub use table::{DataIndex, OWNER_MARK, Table, TableColumn, TableOptions};

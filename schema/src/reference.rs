@@ -7,7 +7,6 @@ use ipfix::Convert;
 
 use crate::desired::Desired;
 use crate::stream::{ColumnDecl, DPI_ID, Filled, FilledBy, JOURNAL_ID, RECEIVED_AT, Stream};
-use crate::streams::fullflow;
 use crate::table::{Table, TableOptions};
 
 /// The reference page of a stream.
@@ -15,7 +14,8 @@ pub fn stream_markdown(stream: &Stream) -> String {
     let mut page = heading(stream.name, stream.comment);
     let _ = write!(
         page,
-        "Sorted by ({}), partitioned by {}. A template is stored only if it fills at least one of {}.\n\n\
+        "Sorted by ({}), partitioned by {}. Records are stored if their template fills at least one of {} and is \
+         not clearly another stream's.\n\n\
          | column | type | filled from | unit | meaning |\n|---|---|---|---|---|\n",
         stream.order_by.join(", "),
         stream.partition_by,
@@ -53,8 +53,11 @@ pub fn table_markdown(table: &Table) -> String {
 /// The DDL of every table, with the defaults of one machine: raw rows for a day, the ledger for a year.
 pub fn schema_sql() -> String {
     let database = "qoestor";
-    let raw = TableOptions { keep_for: Some(24 * 3600), ..TableOptions::new(database, fullflow().name) };
-    let desired = Desired::new(database).with_table(fullflow().table(&raw));
+    let mut desired = Desired::new(database);
+    for stream in crate::streams::all() {
+        let raw = TableOptions { keep_for: Some(24 * 3600), ..TableOptions::new(database, stream.name) };
+        desired = desired.with_table(stream.table(&raw));
+    }
     let mut text = format!("{};\n", crate::plan::create_database_sql(database));
     for table in &desired.tables {
         let _ = write!(text, "\n{};\n", table.create_sql());

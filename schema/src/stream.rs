@@ -2,7 +2,7 @@
 //! declaration come the decode plan's wishes, the encoder, the DDL and the reference page; a column list
 //! must never be written a second time anywhere.
 
-use ipfix::{Column, ColumnKind, Convert, Element, Source, Template, Wanted};
+use ipfix::{Column, ColumnKind, Convert, Element, Source, Wanted};
 
 use crate::table::{DataIndex, Table, TableColumn, TableOptions, insert_settings, ttl_rules};
 
@@ -90,7 +90,7 @@ pub struct FilledBy {
 }
 
 impl FilledBy {
-    fn source(&self, column_type: ColumnType) -> Source {
+    pub(crate) fn source(&self, column_type: ColumnType) -> Source {
         let (min_len, max_len) = match self.convert {
             Convert::Plain => column_type.widths(),
             Convert::SecondsToMillis | Convert::UptimeToMillis => (4, 8),
@@ -225,29 +225,6 @@ impl Stream {
             crate::sql::qualified(database, table),
             self.column_list()
         )
-    }
-
-    /// Whether records of this template belong to this stream: at least one of the identifying columns
-    /// finds an element. Records of other templates would be rows of zeros; they are counted, not stored.
-    pub fn is_this_stream(&self, template: &Template) -> bool {
-        if template.scope_count > 0 {
-            return false;
-        }
-        for column in self.columns.iter().filter(|column| self.identifying.contains(&column.name)) {
-            let Filled::Elements(elements) = &column.filled else { continue };
-            for from in elements {
-                let source = from.source(column.column_type);
-                let found = template.fields.iter().any(|field| {
-                    field.element == source.element
-                        && field.length >= source.min_len
-                        && field.length <= source.max_len
-                });
-                if found {
-                    return true;
-                }
-            }
-        }
-        false
     }
 
     /// The table that stores this stream.

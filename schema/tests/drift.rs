@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use schema::{fullflow, ledger, reference};
+use schema::{ledger, reference, streams};
 
 fn check(path: &str, expected: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
@@ -24,8 +24,10 @@ fn check(path: &str, expected: &str) {
 }
 
 #[test]
-fn the_reference_of_fullflow() {
-    check("docs/reference/fullflow.md", &reference::stream_markdown(fullflow()));
+fn the_reference_of_each_stream() {
+    for stream in streams() {
+        check(&format!("docs/reference/{}.md", stream.name), &reference::stream_markdown(stream));
+    }
 }
 
 #[test]

@@ -4,9 +4,9 @@
 mod common;
 
 use common::{row_binary, start};
-use ipfix::{BytesColumn, Column};
+use ipfix::{BytesColumn, Column, Element};
 use schema::native::Encoder;
-use schema::{ColumnDecl, ColumnType, Filled, Stream, TableOptions, fullflow};
+use schema::{ColumnDecl, ColumnType, CustomElement, Filled, Stream, TableOptions, dnsflow, streams};
 
 #[test]
 fn clickhouse_server() {
@@ -95,10 +95,70 @@ async fn several_blocks_in_one_request_have_each_their_own_dictionary() {
 }
 
 #[tokio::test]
-async fn every_column_of_fullflow_holds_its_smallest_and_largest_value() {
+async fn every_column_of_every_stream_holds_its_smallest_and_largest_value() {
     let server = start();
-    let stream = fullflow();
-    server.run(&stream.create_table_sql(&TableOptions::new("default", "fullflow"))).await;
+    for stream in streams() {
+        server.run(&stream.create_table_sql(&TableOptions::new("default", stream.name))).await;
+        let columns = extremes(stream);
+        let mut body = Vec::new();
+        Encoder::new(stream).encode_block(&columns, &mut body).unwrap();
+        server.insert(&stream.insert_sql("default", stream.name), body).await;
+        // Every stream numbers its sessions, so the order of the rows is known.
+        let read =
+            format!("SELECT {} FROM default.{} ORDER BY session_id", stream.column_list(), stream.name);
+        assert!(server.bytes(&read, "RowBinary").await == row_binary(&columns), "{}", stream.name);
+        // Computed columns too.
+        server.text(&format!(
+            "SELECT * FROM default.{} SETTINGS asterisk_include_alias_columns = 1",
+            stream.name
+        ));
+    }
+    let first = "SELECT source_ipv4, source_ipv6, flow_start_date, flow_start_time, original_tos FROM default.fullflow \
+                 WHERE input_snmp = 16909060";
+    let shown = server.text(first);
+    assert!(shown.starts_with("1.2.3.4\t2a2a:2a2a:2a2a:2a2a:2a2a:2a2a:2a2a:2a2a\t"), "{shown}");
+    let events = server.text("SELECT nat_event, event FROM default.natflow ORDER BY session_id");
+    assert_eq!(events, "0\tother\n1\tcreate\n255\tother\n");
+    let times = server.text("SELECT time, date FROM default.clickstream ORDER BY session_id LIMIT 1");
+    assert_eq!(times, "1970-01-01 00:00:00\t1970-01-01\n");
+}
+
+#[tokio::test]
+async fn a_field_of_the_users_own_is_a_column_like_the_others() {
+    let server = start();
+    let custom = |id: u16, column: &str, column_type| CustomElement {
+        element: Element::vas_experts(id),
+        name: column.to_owned(),
+        column: column.to_owned(),
+        column_type,
+    };
+    // Of every type that can be declared; the last one fills a column that was there before.
+    let own = [
+        custom(3320, "a_text", ColumnType::Text),
+        custom(3321, "a_uint8", ColumnType::UInt8),
+        custom(3322, "a_uint16", ColumnType::UInt16),
+        custom(3323, "a_uint32", ColumnType::UInt32),
+        custom(3324, "a_uint64", ColumnType::UInt64),
+        custom(3325, "an_ipv4", ColumnType::IPv4),
+        custom(3326, "an_ipv6", ColumnType::IPv6),
+        custom(3327, "a_time", ColumnType::DateTime),
+        custom(3601, "dns_host", ColumnType::Text),
+    ];
+    let stream = dnsflow().with_elements(&own).unwrap();
+    server.run(&stream.create_table_sql(&TableOptions::new("default", "dnsflow"))).await;
+    let columns = extremes(&stream);
+    let mut body = Vec::new();
+    Encoder::new(&stream).encode_block(&columns, &mut body).unwrap();
+    server.insert(&stream.insert_sql("default", "dnsflow"), body).await;
+    let read = format!("SELECT {} FROM default.dnsflow ORDER BY session_id", stream.column_list());
+    assert!(server.bytes(&read, "RowBinary").await == row_binary(&columns));
+    let middle = "SELECT a_uint16, an_ipv4, a_time, length(dns_host) FROM default.dnsflow \
+                  ORDER BY session_id LIMIT 1 OFFSET 1";
+    assert_eq!(server.text(middle), "258\t1.2.3.4\t1970-07-15 16:57:40\t1\n");
+}
+
+/// Three rows: everything smallest, something in between, everything largest.
+fn extremes(stream: &Stream) -> Vec<Column> {
     let mut columns = stream.new_columns();
     let long = vec![0xfe; 70_000];
     for (declared, column) in stream.inserted_columns().zip(&mut columns) {
@@ -117,13 +177,5 @@ async fn every_column_of_fullflow_holds_its_smallest_and_largest_value() {
             }
         }
     }
-    let mut body = Vec::new();
-    Encoder::new(stream).encode_block(&columns, &mut body).unwrap();
-    server.insert(&stream.insert_sql("default", "fullflow"), body).await;
-    let read = format!("SELECT {} FROM default.fullflow ORDER BY session_id", stream.column_list());
-    assert!(server.bytes(&read, "RowBinary").await == row_binary(&columns));
-    let first = "SELECT source_ipv4, source_ipv6, flow_start_date, flow_start_time, original_tos FROM default.fullflow \
-                 WHERE input_snmp = 16909060";
-    let shown = server.text(first);
-    assert!(shown.starts_with("1.2.3.4\t2a2a:2a2a:2a2a:2a2a:2a2a:2a2a:2a2a:2a2a\t"), "{shown}");
+    columns
 }

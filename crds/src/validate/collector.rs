@@ -204,6 +204,9 @@ fn elements(path: &FieldPath, spec: &QoeCollectorSpec, problems: &mut Problems) 
                 format!("column {} was given before for this stream", names::short(&element.column));
             problems.add(path.field("column"), message);
         }
+        if let Err(error) = crate::declare::stream(element.stream, std::slice::from_ref(element)) {
+            problems.add(path.field("column"), error.to_string());
+        }
     }
 }
 

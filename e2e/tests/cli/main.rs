@@ -115,14 +115,9 @@ fn files_made_for_kubernetes() {
     let program = Program::new();
     let (minimal, ports) = example("minimal.yaml", &[1500, 1501]);
     let up = program.up(&minimal);
-    assert_says(&up.out(), &[&format!("ready: dpi 0 fullflow on 127.0.0.1:{}/TCP", ports[0])]);
-    assert_says(
-        &up.err(),
-        &[
-            "spec.clickhouse.managed: read as embedded, with hot and cold directories",
-            &format!("not yet: Clickstream on TCP port {} is not received", ports[1]),
-        ],
-    );
+    let ready = |stream: &str, port: u16| format!("ready: dpi 0 {stream} on 127.0.0.1:{port}/TCP");
+    assert_says(&up.out(), &[&ready("fullflow", ports[0]), &ready("clickstream", ports[1])]);
+    assert_says(&up.err(), &["spec.clickhouse.managed: read as embedded, with hot and cold directories"]);
     // A second one in the same directory.
     program.file("other.yaml", &one_stream(free_port()));
     let answer = program.run(&["up", "-f", "other.yaml"]);
@@ -131,13 +126,14 @@ fn files_made_for_kubernetes() {
     up.stop();
 
     let program = Program::new();
-    let (kubernetes, ports) = example("kubernetes.yaml", &[1500, 1506, 1510]);
+    let (kubernetes, ports) = example("kubernetes.yaml", &[1500, 1501, 1506, 1510]);
     let up = program.up(&kubernetes);
     assert_says(
         &up.out(),
         &[
-            &format!("ready: dpi 0 fullflow-v6 on 127.0.0.1:{}/UDP", ports[1]),
-            &format!("ready: dpi 1 fullflow on 127.0.0.1:{}/UDP", ports[2]),
+            &ready("clickstream", ports[1]),
+            &format!("ready: dpi 0 fullflow-v6 on 127.0.0.1:{}/UDP", ports[2]),
+            &format!("ready: dpi 1 fullflow on 127.0.0.1:{}/UDP", ports[3]),
         ],
     );
     // Receiving without TLS what was to come by TLS would be worse than not receiving it.

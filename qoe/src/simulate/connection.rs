@@ -44,7 +44,7 @@ pub(super) fn run(
     let flows =
         Flows::new(population, options.seed, plan.index, plan.first_record, plan.records, plan.start_ms);
     let domain = options.domain.wrapping_add(plan.index);
-    let exporter = Exporter::new(flows, domain, options.ipv6_share, options.order_seed);
+    let exporter = Exporter::new(options.stream, flows, domain, options.ipv6_share, options.order_seed);
     let clock = Clock { pinned: options.start_ms };
     match options.transport {
         TransportKind::Tcp => tcp::send_all(options, exporter, clock, address),

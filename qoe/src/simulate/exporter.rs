@@ -5,18 +5,22 @@ use anyhow::Context;
 use ipfix::{MessageBuilder, Protocol};
 
 use super::flow::Flows;
-use super::layout::Layout;
+use super::layout::{Layout, Layouts};
+use super::options::StreamKind;
 use super::report::Weight;
 
 /// Messages grow to about this many bytes, on TCP too, as DPIs send them.
 const MESSAGE_BYTES: usize = 1_400;
 
+/// Where a stream has records of another kind, one in so many data messages holds them.
+const OTHER_ONE_IN: u32 = 4;
+
 /// Which templates a message carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Templates {
-    Both,
-    OnlyV4,
-    OnlyV6,
+    All,
+    /// The first one so many times: messages that say the same and differ.
+    First(u32),
 }
 
 /// One exporting process: one observation domain and its sequence numbers.
@@ -24,11 +28,11 @@ pub(super) enum Templates {
 pub(super) struct Exporter<'p> {
     flows: Flows<'p>,
     builder: MessageBuilder,
-    v4: Layout,
-    v6: Layout,
+    layouts: Layouts,
     sequence: u32,
     ipv6_share: f64,
     ipv6_due: f64,
+    messages: u32,
 }
 
 /// A data message.
@@ -42,6 +46,7 @@ pub(super) struct Message<'b> {
 
 impl<'p> Exporter<'p> {
     pub(super) fn new(
+        stream: StreamKind,
         flows: Flows<'p>,
         domain: u32,
         ipv6_share: f64,
@@ -50,11 +55,11 @@ impl<'p> Exporter<'p> {
         Exporter {
             flows,
             builder: MessageBuilder::new(Protocol::Ipfix, domain),
-            v4: Layout::new(false, order_seed),
-            v6: Layout::new(true, order_seed),
+            layouts: Layouts::new(stream, order_seed),
             sequence: 0,
             ipv6_share,
             ipv6_due: 0.0,
+            messages: 0,
         }
     }
 
@@ -76,11 +81,13 @@ impl<'p> Exporter<'p> {
         clock_ms: u64,
     ) -> anyhow::Result<&[u8]> {
         self.builder.begin(export_time(clock_ms), sequence);
-        if which != Templates::OnlyV6 {
-            self.builder.template(&self.v4.template);
-        }
-        if which != Templates::OnlyV4 {
-            self.builder.template(&self.v6.template);
+        match which {
+            Templates::All => {
+                self.layouts.iter().for_each(|layout| self.builder.template(&layout.template));
+            }
+            Templates::First(times) => {
+                (0..times).for_each(|_| self.builder.template(&self.layouts.v4.template));
+            }
         }
         self.builder.finish().context("a template message cannot be encoded")
     }
@@ -90,31 +97,44 @@ impl<'p> Exporter<'p> {
         if self.is_done() {
             return Ok(None);
         }
+        self.messages = self.messages.wrapping_add(1);
         self.ipv6_due += self.ipv6_share;
         let ipv6 = self.ipv6_due >= 1.0;
         if ipv6 {
             self.ipv6_due -= 1.0;
         }
-        let layout = if ipv6 { &self.v6 } else { &self.v4 };
+        let (layout, ipv6) = choose(&self.layouts, self.messages, ipv6);
 
         let sequence = self.sequence;
         let mut weight = Weight { first_start_ms: u64::MAX, ..Weight::default() };
         self.builder.begin(export_time(clock_ms), sequence);
         self.builder.begin_data(layout.template.id);
-        while weight.records < max_records && self.builder.len() + Layout::MAX_RECORD <= MESSAGE_BYTES {
+        while weight.records < max_records && self.builder.len() + layout.max_record <= MESSAGE_BYTES {
             let Some(flow) = self.flows.next(clock_ms, ipv6) else {
                 break;
             };
             layout.put(&flow, &mut self.builder);
             weight.records += 1;
-            weight.octets += flow.octets;
-            weight.packets += flow.packets;
+            weight.session_sum = weight.session_sum.wrapping_add(flow.session_id);
+            if self.layouts.volume {
+                weight.octets += flow.octets;
+                weight.packets += flow.packets;
+            }
             weight.first_start_ms = weight.first_start_ms.min(flow.start_ms);
             weight.last_start_ms = weight.last_start_ms.max(flow.start_ms);
         }
         self.sequence = sequence.wrapping_add(self.builder.data_records());
         let bytes = self.builder.finish().context("a data message cannot be encoded")?;
         Ok(Some(Message { bytes, sequence, weight }))
+    }
+}
+
+/// The layout of a message's records, and whether they are IPv6.
+fn choose(layouts: &Layouts, message: u32, ipv6: bool) -> (&Layout, bool) {
+    match layouts {
+        Layouts { other: Some(other), .. } if message.is_multiple_of(OTHER_ONE_IN) => (other, false),
+        Layouts { v6: Some(v6), .. } if ipv6 => (v6, true),
+        Layouts { v4, .. } => (v4, false),
     }
 }
 

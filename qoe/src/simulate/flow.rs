@@ -24,7 +24,7 @@ pub(super) fn first_session_id(seed: u64) -> u64 {
     ((seed & 0xff_ffff) << 40) + 1
 }
 
-/// One record: one direction of a session, in the DPI's words.
+/// What one record is about: one direction of a session. Every stream tells of it in its own words.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Flow<'p> {
     pub(super) octets: u64,
@@ -61,6 +61,25 @@ pub(super) struct Flow<'p> {
     pub(super) original_class_of_service: u8,
     pub(super) dropped_octets: u64,
     pub(super) dropped_packets: u64,
+    /// Number of the subscriber.
+    pub(super) subscriber: u32,
+    /// Number of the host.
+    host_number: u32,
+    population: &'p Population,
+    /// Decides what only some streams tell.
+    pub(super) dice: u64,
+}
+
+impl<'p> Flow<'p> {
+    /// Name of the host, also where the session does not tell it.
+    pub(super) fn name(&self) -> &'p [u8] {
+        self.population.host_name(self.host_number)
+    }
+
+    /// Address of the host.
+    pub(super) fn host_v4(&self) -> u32 {
+        self.population.place(self.host_number).address
+    }
 }
 
 /// The records of one connection.
@@ -180,6 +199,10 @@ impl<'p> Flows<'p> {
             original_class_of_service: class_of_service,
             dropped_octets: dropped_packets * 1_200,
             dropped_packets,
+            subscriber,
+            host_number: host,
+            population: self.population,
+            dice: more,
         })
     }
 }

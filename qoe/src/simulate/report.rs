@@ -12,6 +12,8 @@ pub(super) struct Weight {
     pub(super) records: u64,
     pub(super) octets: u64,
     pub(super) packets: u64,
+    /// Sum of the session ids, modulo 2^64.
+    pub(super) session_sum: u64,
     /// Earliest and latest start of a flow, milliseconds since 1970; 0 without records.
     pub(super) first_start_ms: u64,
     pub(super) last_start_ms: u64,
@@ -47,6 +49,7 @@ impl Weight {
         self.records += other.records;
         self.octets += other.octets;
         self.packets += other.packets;
+        self.session_sum = self.session_sum.wrapping_add(other.session_sum);
     }
 }
 
@@ -54,16 +57,20 @@ impl Weight {
 /// connection swallowed: the receiver must report that as missing.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
+    /// The stream.
+    pub stream: String,
     /// `tcp` or `udp`.
     pub transport: String,
     /// The seed.
     pub seed: u64,
     /// Records sent, each counted once.
     pub records: u64,
-    /// Sum of their octets.
+    /// Sum of their octets; 0 for streams that do not count them.
     pub octets: u64,
-    /// Sum of their packets.
+    /// Sum of their packets; 0 for streams that do not count them.
     pub packets: u64,
+    /// Sum of their session ids modulo 2^64, which is `sum(session_id)` in SQL.
+    pub session_sum: u64,
     /// Messages sent, templates and duplicates included.
     pub messages: u64,
     /// Bytes of these messages.
@@ -107,6 +114,7 @@ impl Summary {
             TransportKind::Udp => "udp",
         };
         Summary {
+            stream: options.stream.name().to_owned(),
             transport: transport.to_owned(),
             seed: options.seed,
             first_session_id: super::flow::first_session_id(options.seed),
@@ -134,6 +142,7 @@ impl Summary {
             records: self.records,
             octets: self.octets,
             packets: self.packets,
+            session_sum: self.session_sum,
             first_start_ms: self.first_start_ms,
             last_start_ms: self.last_start_ms,
         };
@@ -142,6 +151,7 @@ impl Summary {
             records: self.records,
             octets: self.octets,
             packets: self.packets,
+            session_sum: self.session_sum,
             first_start_ms: self.first_start_ms,
             last_start_ms: self.last_start_ms,
         } = total;

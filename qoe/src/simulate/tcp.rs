@@ -134,7 +134,7 @@ impl Sender<'_> {
     fn connect(&mut self, sequence: u32) -> Result<(), Trouble> {
         loop {
             self.link.connect()?;
-            let message = self.exporter.templates(Templates::Both, sequence, self.clock.now_ms())?;
+            let message = self.exporter.templates(Templates::All, sequence, self.clock.now_ms())?;
             let whole = [Boundary {
                 end: message.len(),
                 next_sequence: sequence,

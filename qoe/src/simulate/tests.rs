@@ -1,6 +1,7 @@
 //! The simulator against plain sockets: what it says it sent is what arrives.
 
 mod collector;
+mod streams;
 mod tcp;
 mod udp;
 
@@ -28,6 +29,8 @@ fn assert_meets(collected: &Collected, summary: &Summary) {
     assert_eq!(collected.flows.len() as u64, summary.records, "records");
     assert_eq!(collected.flows.iter().map(|flow| flow.octets).sum::<u64>(), summary.octets, "octets");
     assert_eq!(collected.flows.iter().map(|flow| flow.packets).sum::<u64>(), summary.packets, "packets");
+    let session_sum = collected.flows.iter().fold(0, |sum: u64, flow| sum.wrapping_add(flow.session_id));
+    assert_eq!(session_sum, summary.session_sum, "session ids");
     assert_eq!(collected.distinct(), collected.flows.len(), "session id and start are unique");
     assert_eq!(collected.messages, summary.messages, "messages");
     assert_eq!(collected.bytes, summary.bytes, "bytes");

@@ -33,7 +33,7 @@ pub(super) fn send_all(
     let mut templates_at = Instant::now();
     let mut held: Option<Vec<u8>> = None;
 
-    link.send(exporter.templates(Templates::Both, 0, clock.now_ms())?);
+    link.send(exporter.templates(Templates::All, 0, clock.now_ms())?);
     while !exporter.is_done() {
         if pace.allowance(made) == 0 {
             pace.nap(made);
@@ -45,7 +45,7 @@ pub(super) fn send_all(
         {
             templates_at = Instant::now();
             let sequence = exporter.sequence();
-            link.send(exporter.templates(Templates::Both, sequence, clock.now_ms())?);
+            link.send(exporter.templates(Templates::All, sequence, clock.now_ms())?);
         }
         let Some(message) = exporter.data(clock.now_ms(), pace.records_per_message())? else {
             break;
@@ -76,7 +76,7 @@ pub(super) fn send_all(
         link.send(&bytes);
     }
     // Three different ones: equal messages would look like duplicates.
-    for which in [Templates::Both, Templates::OnlyV4, Templates::OnlyV6] {
+    for which in [Templates::All, Templates::First(2), Templates::First(3)] {
         std::thread::sleep(CLOSING_PAUSE);
         let sequence = exporter.sequence();
         link.send(exporter.templates(which, sequence, clock.now_ms())?);

@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use clickhouse::Client;
-use crds::QoeCollector;
 use crds::clickhouse::{ClickHouseKind, External};
 use crds::receiver::{ClickHouseTarget, ReceiverConfig};
 use crds::standalone::StandaloneOptions;
 use crds::tables::RawTable;
+use crds::{QoeCollector, StreamType};
 use embedded::{Child, Prepared, Settings};
 use schema::{Desired, TableOptions};
 
@@ -123,7 +123,7 @@ impl Database {
             .with_url(&self.target.url)
             .with_user(&self.target.user)
             .with_password(password.trim());
-        let desired = self.desired(collector);
+        let desired = self.desired(collector)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
             let observed = schema::observe(&client, &desired.database)
@@ -134,11 +134,16 @@ impl Database {
         })
     }
 
-    fn desired(&self, collector: &QoeCollector) -> Desired {
-        let fullflow = collector.spec.tables.fullflow.unwrap_or_default();
+    /// All streams have their tables, whether or not a DPI sends them: queries may name them.
+    fn desired(&self, collector: &QoeCollector) -> anyhow::Result<Desired> {
         let database = &self.target.database;
-        let options = self.table_options(database, schema::fullflow().name, fullflow);
-        Desired::new(database).with_table(schema::fullflow().table(&options))
+        let mut desired = Desired::new(database);
+        for stream_type in StreamType::ALL {
+            let stream = crds::declare::stream(stream_type, &collector.spec.elements)?;
+            let kept = collector.spec.tables.raw(stream_type);
+            desired = desired.with_table(stream.table(&self.table_options(database, stream.name, kept)));
+        }
+        Ok(desired)
     }
 
     fn table_options(&self, database: &str, table: &str, kept: RawTable) -> TableOptions {

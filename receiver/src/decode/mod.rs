@@ -7,7 +7,7 @@ mod sets;
 mod state;
 mod waiting;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::Arc;
 
@@ -29,10 +29,12 @@ pub use state::{Counters, DecoderState};
 use waiting::WaitingSet;
 
 /// What the columns of every row of one journal hold besides the record.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Origin {
     /// Column `dpi_id`.
     pub dpi: u16,
+    /// Observation domains that are another DPI's, behind a balancer: its `dpi_id`.
+    pub domains: Arc<BTreeMap<u32, u16>>,
     /// Column `journal_id`.
     pub journal: u32,
 }
@@ -54,9 +56,44 @@ pub struct Decoder {
 struct Frame<'a, 'f> {
     next: &'a Next,
     journal: &'a Journal,
-    constants: &'f [u64],
+    constants: &'f Constants,
     sets: FrameSets<'f>,
     rows: &'a mut [Column],
+}
+
+/// The constants of a frame's rows.
+struct Constants {
+    own: [u64; 3],
+    /// Of the observation domains that are another DPI's.
+    others: Vec<(u32, [u64; 3])>,
+}
+
+impl Constants {
+    fn new(origin: &Origin, arrival_us: u64) -> Constants {
+        let constants = |dpi: u16| {
+            let mut constants = [0; 3];
+            let values = [
+                (schema::DPI_ID, u64::from(dpi)),
+                (schema::RECEIVED_AT, arrival_us),
+                (schema::JOURNAL_ID, u64::from(origin.journal)),
+            ];
+            for (index, value) in values {
+                if let Some(slot) = constants.get_mut(index) {
+                    *slot = value;
+                }
+            }
+            constants
+        };
+        let others = origin.domains.iter().map(|(domain, dpi)| (*domain, constants(*dpi))).collect();
+        Constants { own: constants(origin.dpi), others }
+    }
+
+    fn of(&self, domain: u32) -> &[u64] {
+        match self.others.binary_search_by_key(&domain, |(other, _)| *other) {
+            Ok(index) => self.others.get(index).map_or(&self.own, |(_, constants)| constants),
+            Err(_) => &self.own,
+        }
+    }
 }
 
 /// What a template means for this stream.
@@ -121,7 +158,7 @@ impl Decoder {
             Kind::SessionOpened => self.sessions.follow(header, payload),
             Kind::Stream | Kind::Datagrams => {
                 self.sessions.touch(header.session, header.arrival_us);
-                let constants = self.constants(header.arrival_us);
+                let constants = Constants::new(&self.origin, header.arrival_us);
                 let mut frame =
                     Frame { next, journal, constants: &constants, sets: FrameSets::new(payload), rows };
                 for message in Messages::of(header.kind, payload) {
@@ -231,7 +268,7 @@ impl Decoder {
         let context = MessageContext {
             export_time: message.header.export_time,
             uptime_ms: message.header.uptime_ms,
-            constants: frame.constants,
+            constants: frame.constants.of(domain),
         };
         let data = DataSet { body: begin..begin + set.body.len(), context };
         let decoded = frame.sets.gather(place, data, frame.rows);
@@ -292,7 +329,7 @@ impl Decoder {
             let context = MessageContext {
                 export_time: set.export_time,
                 uptime_ms: set.uptime_ms,
-                constants: frame.constants,
+                constants: frame.constants.of(domain),
             };
             let decoded = match compiled.role {
                 Role::Rows => compiled.plan.decode(&body, &context, frame.rows),
@@ -304,21 +341,6 @@ impl Decoder {
             self.state.take_back(session, domain, decoded.records);
         }
         Ok(())
-    }
-
-    fn constants(&self, arrival_us: u64) -> [u64; 3] {
-        let mut constants = [0; 3];
-        let values = [
-            (schema::DPI_ID, u64::from(self.origin.dpi)),
-            (schema::RECEIVED_AT, arrival_us),
-            (schema::JOURNAL_ID, u64::from(self.origin.journal)),
-        ];
-        for (index, value) in values {
-            if let Some(slot) = constants.get_mut(index) {
-                *slot = value;
-            }
-        }
-        constants
     }
 
     fn compiled(&mut self, session: u64, domain: u32, id: u16, now_us: u64) -> Option<Compiled> {

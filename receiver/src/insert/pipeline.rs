@@ -1,6 +1,6 @@
 //! The workers of one stream. See the module above for the order in which things happen.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -30,8 +30,10 @@ pub struct PipelineOptions {
     pub stream: &'static Stream,
     /// The table that its rows go to.
     pub table: String,
-    /// Column `dpi_id`.
+    /// The DPI, for the column `dpi_id`.
     pub dpi: u16,
+    /// Observation domains that are another DPI's.
+    pub domains: Arc<BTreeMap<u32, u16>>,
     /// How long frames wait for others.
     pub max_delay: Duration,
     /// For the log: `dpi 0 fullflow`.
@@ -49,6 +51,7 @@ impl PipelineOptions {
             stream,
             table: stream.name.to_string(),
             dpi: 0,
+            domains: Arc::default(),
             max_delay: Duration::from_secs(1),
             label: stream.name.to_string(),
             first_pause: FIRST_PAUSE,
@@ -105,7 +108,8 @@ impl Pipeline {
         newest_frame: u64,
     ) -> Pipeline {
         let cutter = Cutter::new(options.max_delay);
-        let version = format!("{}+{}", env!("CARGO_PKG_VERSION"), options.stream.name);
+        let columns = crate::journal::frame::crc32c(options.stream.column_list().as_bytes());
+        let version = format!("{}+{columns:08x}", env!("CARGO_PKG_VERSION"));
         let live = Mutex::new(Arc::new(decoder.state.clone()));
         let to_resume = Some(newest_frame);
         let baton = Baton { reader, decoder, cutter, noted, to_resume, already_stored: BTreeSet::new() };

@@ -20,7 +20,7 @@ impl Pipeline {
         (log, recovered): (IntentLog, Recovered),
         newest_frame: u64,
     ) -> io::Result<Pipeline> {
-        let origin = Origin { dpi: options.dpi, journal: journal.id() };
+        let origin = Origin { dpi: options.dpi, domains: options.domains.clone(), journal: journal.id() };
         let (committed, mark) = standing(journal, recovered.checkpoint);
         let position = committed.after.position;
         let state = committed.after.state.as_ref().clone();

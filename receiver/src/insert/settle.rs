@@ -66,8 +66,8 @@ impl Pipeline {
         let (Some(first), Some(last)) = (arrivals.first(), arrivals.last()) else {
             return Ok(BTreeMap::new());
         };
-        let (dpi, journal) = (self.options.dpi, self.journal.id());
-        let mut found = self.target.stored_rows(&self.options.table, dpi, journal, *first, *last).await?;
+        let journal = self.journal.id();
+        let mut found = self.target.stored_rows(&self.options.table, journal, *first, *last).await?;
         found.retain(|arrival, _| arrivals.contains(arrival));
         Ok(found)
     }
@@ -142,8 +142,8 @@ impl Pipeline {
             scout.skip(&next);
         }
         if let Some((first, last)) = interval {
-            let (dpi, journal) = (self.options.dpi, self.journal.id());
-            match self.target.stored_rows(&self.options.table, dpi, journal, first, last).await {
+            let journal = self.journal.id();
+            match self.target.stored_rows(&self.options.table, journal, first, last).await {
                 Ok(stored) => {
                     baton.already_stored = stored.into_keys().collect();
                     if !baton.already_stored.is_empty() {

@@ -77,7 +77,6 @@ impl Target {
     pub async fn stored_rows(
         &self,
         table: &str,
-        dpi: u16,
         journal: u32,
         from_us: u64,
         to_us: u64,
@@ -85,7 +84,7 @@ impl Target {
         let sql = format!(
             "SELECT toUnixTimestamp64Micro(received_at) AS arrival, count() FROM {} {} GROUP BY arrival",
             self.qualified(table),
-            where_arrived(dpi, journal, from_us, to_us)
+            where_arrived(journal, from_us, to_us)
         );
         let rows = self.ask(self.client.query_raw(&sql).fetch_all::<(i64, u64)>()).await?;
         Ok(rows
@@ -120,9 +119,9 @@ impl Target {
     }
 }
 
-fn where_arrived(dpi: u16, journal: u32, from_us: u64, to_us: u64) -> String {
+fn where_arrived(journal: u32, from_us: u64, to_us: u64) -> String {
     format!(
-        "WHERE dpi_id = {dpi} AND journal_id = {journal} AND received_at >= fromUnixTimestamp64Micro({from_us}, 'UTC') \
+        "WHERE journal_id = {journal} AND received_at >= fromUnixTimestamp64Micro({from_us}, 'UTC') \
          AND received_at <= fromUnixTimestamp64Micro({to_us}, 'UTC')"
     )
 }

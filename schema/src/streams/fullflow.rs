@@ -6,20 +6,13 @@ use std::sync::LazyLock;
 
 use ipfix::Convert::{MicrosNtpToMillis, NanosNtpToMillis, SecondsToMillis, UptimeToMillis};
 
-use super::{column, from, iana, iana_as, vendor};
+use super::{NONE, PACKED, TIME_MS, ZSTD, column, from, iana, iana_as, vendor, with_origin};
 use crate::stream::ColumnType::{
-    Date, DateTime, DateTimeMicros, DateTimeMillis, IPv4, IPv6, LowCardinalityText, Text, UInt8, UInt16,
-    UInt32, UInt64,
+    Date, DateTime, DateTimeMillis, IPv4, IPv6, LowCardinalityText, Text, UInt8, UInt16, UInt32, UInt64,
 };
-use crate::stream::Filled::{Computed, Constant, Unpublished};
-use crate::stream::{ColumnDecl, DPI_ID, JOURNAL_ID, RECEIVED_AT, Stream};
+use crate::stream::Filled::{Computed, Unpublished};
+use crate::stream::{ColumnDecl, Stream};
 use crate::table::DataIndex;
-
-const ZSTD: &str = "ZSTD(1)";
-const PACKED: &str = "T64, ZSTD(1)";
-const TIME_MS: &str = "Delta(8), ZSTD(1)";
-/// Not stored, so nothing to compress.
-const NONE: &str = "";
 
 static FULLFLOW: LazyLock<Stream> = LazyLock::new(|| Stream {
     name: "fullflow",
@@ -54,11 +47,8 @@ pub fn fullflow() -> &'static Stream {
 // nothing. Where several elements are named, the first one that the template has is used.
 #[rustfmt::skip]
 fn columns() -> Vec<ColumnDecl> {
-    vec![
+    with_origin([
         // name, type, filled from, codec, unit, meaning
-        column("dpi_id", UInt16, Constant(DPI_ID), ZSTD, "", "the DPI, by its number in the configuration"),
-        column("journal_id", UInt32, Constant(JOURNAL_ID), ZSTD, "", "the journal that took the record in: first 4 bytes of its identity"),
-        column("received_at", DateTimeMicros, Constant(RECEIVED_AT), ZSTD, "", "arrival of the message at the receiver; rows expire by it"),
         column("flow_start_millisecond", DateTimeMillis, from([iana(152), iana_as(150, SecondsToMillis), iana_as(154, MicrosNtpToMillis), iana_as(156, NanosNtpToMillis), iana_as(22, UptimeToMillis)]), TIME_MS, "", "start of the session, by the exporter's clock"),
         column("flow_end_millisecond", DateTimeMillis, from([iana(153), iana_as(151, SecondsToMillis), iana_as(155, MicrosNtpToMillis), iana_as(157, NanosNtpToMillis), iana_as(21, UptimeToMillis)]), ZSTD, "", "last packet of this record, by the exporter's clock"),
         column("flow_start_time", DateTime, Computed("toDateTime(flow_start_millisecond)"), NONE, "", "start of the session, whole seconds"),
@@ -94,5 +84,5 @@ fn columns() -> Vec<ColumnDecl> {
         column("original_tos", UInt8, Unpublished, ZSTD, "", "TOS before the DPI changed it; its element is not published"),
         column("dropped_bytes", UInt64, from([iana(132)]), PACKED, "octets", "octets dropped since the previous record"),
         column("dropped_packets", UInt64, from([iana(133)]), PACKED, "packets", "packets dropped since the previous record"),
-    ]
+    ])
 }

@@ -126,7 +126,7 @@ fn record(template: &Template, body: &mut &[u8]) -> Flow {
             (0, 60) => flow.ip_version = number(),
             (0, 152) => flow.start_ms = number(),
             (0, 153) => flow.end_ms = number(),
-            (43_823, 2000) => flow.session_id = number(),
+            (43_823, 2000 | 3305) => flow.session_id = number(),
             (43_823, 2001) => flow.host = value.to_vec(),
             (43_823, 2003) => flow.login = value.to_vec(),
             (43_823, 2012) => flow.deliver_time = number(),

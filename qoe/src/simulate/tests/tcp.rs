@@ -32,7 +32,7 @@ fn run_against(listener: &TcpListener, more: &[&str]) -> std::thread::JoinHandle
     std::thread::spawn(move || simulate::run(options).unwrap())
 }
 
-fn collect(more: &[&str], connections: usize) -> (Collected, Summary) {
+pub(super) fn collect(more: &[&str], connections: usize) -> (Collected, Summary) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let run = run_against(&listener, more);
     let mut collected = Collected::default();

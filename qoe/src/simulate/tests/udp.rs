@@ -8,7 +8,7 @@ use super::{assert_meets, options};
 use crate::simulate::{self, Summary};
 
 /// Receives until the run has ended and nothing more comes.
-fn collect(more: &[&str]) -> (Collected, Summary) {
+pub(super) fn collect(more: &[&str]) -> (Collected, Summary) {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
     let mut line = vec!["--transport", "udp", "--rate", "5000"];
