@@ -69,11 +69,13 @@ pub fn run(config: &ReceiverConfig) -> Result<(), RunError> {
     for stream in prepared {
         streams.push(stream.start(&stop, runtime.handle())?);
     }
-    runtime.block_on(serve(config, streams.clone()))?;
-    stop_in_order(&streams, &stop, &runtime);
+    let served = runtime.block_on(serve(config, streams.clone()));
+    if served.is_ok() {
+        stop_in_order(&streams, &stop, &runtime);
+    }
     // Inserters may still wait for an answer, which they cannot do without it: it ends with the process.
     std::mem::forget(runtime);
-    Ok(())
+    served
 }
 
 fn prepare_all(
