@@ -13,7 +13,7 @@ demo: build clickhouse ## Receive simulated records and ask for them with SQL; n
 
 test: tools clickhouse lint ## All checks and tests, against a real ClickHouse and real exporters; needs root for apt-get
 	cargo build --release --workspace --all-targets
-	@cargo test --release --workspace --no-fail-fast 2>&1 | tee target/test.log || failed=1; \
+	@mkdir -p target; cargo test --release --workspace --no-fail-fast 2>&1 | tee target/test.log || failed=1; \
 	scripts/summary target/test.log; exit $${failed:-0}
 
 quick: lint ## Formatting, lints and the tests that need no ClickHouse: for every commit
