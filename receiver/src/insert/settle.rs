@@ -117,6 +117,8 @@ impl Pipeline {
                 }
                 None => {
                     tracing::info!(stream = %self.options.label, first = intent.range.first, last = intent.range.last, "settling a range of an earlier life");
+                    // However young: this directory may be a copy, whose original has settled it since.
+                    let intent = Intent { written_us: 0, ..intent };
                     match self.settle(&intent, &before, workshop).await {
                         Ok(done) => self.note_done(done),
                         Err(failure) => self.retry(intent, before, failure, workshop).await,
