@@ -1,0 +1,1 @@
+//! Which nodes are fit for a receiver, and what a node lacks. Pure.
