@@ -12,6 +12,7 @@ pub const DEFAULT_DATABASE: &str = "qoestor";
 
 /// Exactly one of `managed`, `external`, `embedded`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ClickHouse {
     /// Name of the database; default `qoestor`.
@@ -57,11 +58,13 @@ impl ClickHouse {
 
 /// A ClickHouse that runs beside us. Nothing to set yet.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Embedded {}
 
 /// A ClickHouse that the operator runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Managed {
     /// Number of servers that share the data; default 1.
@@ -87,6 +90,7 @@ const fn one_shard() -> u32 {
 
 /// The volumes of a managed server.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Storage {
     /// Fast: where records arrive.
@@ -99,6 +103,7 @@ pub struct Storage {
 
 /// One volume.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Volume {
     /// Its size.
@@ -110,6 +115,7 @@ pub struct Volume {
 
 /// A user of a managed server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct User {
     /// Key and login.
@@ -123,6 +129,7 @@ pub struct User {
 
 /// What a user may do.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 pub enum Access {
     /// Read the database.
     #[default]
@@ -133,6 +140,7 @@ pub enum Access {
 
 /// A ClickHouse that exists already.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct External {
     /// HTTP addresses, one per shard.
@@ -152,6 +160,7 @@ pub struct External {
 
 /// The storage policy of an existing ClickHouse.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct StoragePolicy {
     /// Name of the policy.

@@ -45,6 +45,42 @@ pub struct Metadata {
 
 /// Everything a provider may set. Whatever is left out has a default.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "kubernetes", derive(kube::CustomResource, schemars::JsonSchema))]
+#[cfg_attr(
+    feature = "kubernetes",
+    kube(
+        group = "qoeplane.io",
+        version = "v1alpha1",
+        kind = "QoeCollector",
+        root = "Collector",
+        doc = "Receives what DPIs send, and stores it in ClickHouse.",
+        plural = "qoecollectors",
+        shortname = "qoec",
+        category = "qoe",
+        namespaced,
+        derive = "PartialEq",
+        status = "crate::status::QoeCollectorStatus",
+        printcolumn(
+            name = "Ready",
+            type_ = "string",
+            json_path = ".status.conditions[?(@.type==\"Ready\")].status"
+        ),
+        printcolumn(name = "Receivers", type_ = "string", json_path = ".status.receiversReady"),
+        printcolumn(name = "Received", type_ = "string", json_path = ".status.totals.received"),
+        printcolumn(name = "Stored", type_ = "string", json_path = ".status.totals.stored"),
+        printcolumn(name = "Waiting", type_ = "string", json_path = ".status.totals.waiting"),
+        printcolumn(name = "Missing", type_ = "string", json_path = ".status.totals.missing"),
+        printcolumn(name = "Version", type_ = "string", json_path = ".status.version"),
+        printcolumn(name = "Schema", type_ = "string", json_path = ".status.schema.version", priority = 1),
+        printcolumn(
+            name = "Message",
+            type_ = "string",
+            json_path = ".status.conditions[?(@.type==\"Ready\")].message",
+            priority = 1
+        ),
+        printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    )
+)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct QoeCollectorSpec {
     /// Leaves everything as it is, for repairs by hand.
@@ -85,6 +121,7 @@ pub struct QoeCollectorSpec {
 
 /// Whether a newer operator moves `version`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 pub enum UpgradePolicy {
     /// It does.
     #[default]
@@ -95,6 +132,7 @@ pub enum UpgradePolicy {
 
 /// What happens to tables and volumes when the object is deleted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 pub enum DeletionPolicy {
     /// They stay.
     #[default]
@@ -105,6 +143,7 @@ pub enum DeletionPolicy {
 
 /// Which nodes are fit for receivers.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Nodes {
     /// CPU features, by node-feature-discovery's names.
@@ -120,6 +159,7 @@ pub struct Nodes {
 
 /// What happens on nodes that are not fit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 pub enum NodePolicy {
     /// Nothing runs there.
     Require,

@@ -25,6 +25,38 @@ pub struct QoeDictionary {
 
 /// What a dictionary holds and where it comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "kubernetes", derive(kube::CustomResource, schemars::JsonSchema))]
+#[cfg_attr(
+    feature = "kubernetes",
+    kube(
+        group = "qoeplane.io",
+        version = "v1alpha1",
+        kind = "QoeDictionary",
+        root = "Dictionary",
+        doc = "Names and attributes for what records carry only as numbers and addresses.",
+        plural = "qoedictionaries",
+        shortname = "qoed",
+        category = "qoe",
+        namespaced,
+        derive = "PartialEq",
+        status = "crate::status::QoeDictionaryStatus",
+        printcolumn(name = "Type", type_ = "string", json_path = ".spec.type"),
+        printcolumn(
+            name = "Ready",
+            type_ = "string",
+            json_path = ".status.conditions[?(@.type==\"Ready\")].status"
+        ),
+        printcolumn(name = "Rows", type_ = "integer", json_path = ".status.rows"),
+        printcolumn(name = "Version", type_ = "string", json_path = ".status.version"),
+        printcolumn(
+            name = "Message",
+            type_ = "string",
+            json_path = ".status.conditions[?(@.type==\"Ready\")].message",
+            priority = 1
+        ),
+        printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    )
+)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct QoeDictionarySpec {
     /// What it holds.
@@ -45,6 +77,7 @@ pub struct QoeDictionarySpec {
 
 /// What a dictionary holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 pub enum DictionaryType {
     /// Our own AS numbers.
     AsnumLocal,
@@ -74,6 +107,7 @@ pub enum DictionaryType {
 
 /// What happens when a line is wrong.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 pub enum OnError {
     /// The previous version stays in use.
     #[default]
@@ -84,6 +118,7 @@ pub enum OnError {
 
 /// Exactly one of `inline`, `configMap`, `secret`, `http`, `table`, `file`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DictionarySource {
     /// The lines themselves.
@@ -129,6 +164,7 @@ impl DictionarySource {
 
 /// A dictionary on a web server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct HttpSource {
     /// Its address.
@@ -146,6 +182,7 @@ pub struct HttpSource {
 
 /// A dictionary in a table of the same ClickHouse.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TableSource {
     /// Database; absent: ours.

@@ -12,6 +12,7 @@ use crate::stream::Stream;
 
 /// A DPI and what it sends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Dpi {
     /// Key; stored with every record as `dpi_id`.
@@ -28,6 +29,7 @@ pub struct Dpi {
 
 /// How the receiver of one DPI runs.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ReceiverSpec {
     /// How the DPI reaches it on Kubernetes.
@@ -58,6 +60,7 @@ pub struct ReceiverSpec {
 
 /// How a DPI reaches its receiver on Kubernetes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Exposure {
     /// Service (the default), HostPort or HostNetwork.
@@ -70,6 +73,7 @@ pub struct Exposure {
 
 /// Ways into the cluster.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 pub enum ExposureType {
     /// Through a Service.
     #[default]
@@ -82,6 +86,7 @@ pub enum ExposureType {
 
 /// The Service in front of a receiver.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ServiceSpec {
     /// LoadBalancer, NodePort or ClusterIP (the default).
@@ -97,6 +102,7 @@ pub struct ServiceSpec {
 
 /// Kubernetes' types of Service.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 pub enum ServiceType {
     /// Inside the cluster only.
     #[default]
@@ -109,6 +115,7 @@ pub enum ServiceType {
 
 /// The journal of one DPI: all its streams together.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Journal {
     /// The most it may occupy; default 10Gi. It is the buffer when ClickHouse is away.
@@ -133,6 +140,7 @@ pub struct Journal {
 
 /// When the journal is forced to disk.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 pub enum Fsync {
     /// Left to the kernel: survives a crash of the process, not of the machine.
     Never,
@@ -145,6 +153,7 @@ pub enum Fsync {
 
 /// What to do when the volume of a journal is gone.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 pub enum OnVolumeLost {
     /// Wait for a person.
     #[default]
@@ -155,6 +164,7 @@ pub enum OnVolumeLost {
 
 /// Settings that are automatic when absent.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Tuning {
     /// A new journal segment at least this often.

@@ -6,6 +6,7 @@ use crate::stream::StreamType;
 
 /// What is decided about a record while it is stored.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Enrichment {
     /// How the direction of a flow is found; default AsIs: as the DPI marks it.
@@ -36,6 +37,7 @@ pub struct Enrichment {
 
 /// How the direction of a flow is found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 pub enum Direction {
     /// As the DPI marks it.
     #[default]
@@ -52,6 +54,7 @@ pub enum Direction {
 
 /// By what flows are chosen.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 pub enum SubscriberFilter {
     /// No choice.
     #[default]
@@ -68,6 +71,7 @@ pub enum SubscriberFilter {
 
 /// The values of the interface fields that mean "from the subscriber".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FromSubscriberMark {
     /// Value of ingressInterface (element 10).
@@ -84,6 +88,7 @@ impl Default for FromSubscriberMark {
 
 /// Unit of the DPI's round-trip times.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 pub enum RttUnit {
     /// Thousandths of a second.
     #[default]
@@ -94,6 +99,7 @@ pub enum RttUnit {
 
 /// What a host name is shortened to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 pub enum HostName {
     /// `www.example.co.uk` becomes `example.co.uk`.
     #[default]
@@ -104,6 +110,7 @@ pub enum HostName {
 
 /// Whether the login comes from the channel.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LoginFromChannel {
     /// Never (the default), Always or IfEmpty.
@@ -116,6 +123,7 @@ pub struct LoginFromChannel {
 
 /// When the login comes from the channel.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 pub enum LoginFromChannelMode {
     /// Never.
     #[default]
@@ -128,6 +136,7 @@ pub enum LoginFromChannelMode {
 
 /// A field that the vendor does not publish.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CustomElement {
     /// The stream it arrives in.
@@ -147,6 +156,7 @@ pub struct CustomElement {
 
 /// Types a declared column may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 #[allow(missing_docs, reason = "the database's names")]
 pub enum ElementType {
     String,

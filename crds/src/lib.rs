@@ -12,6 +12,8 @@ pub mod dictionary;
 pub mod dpi;
 pub mod duration;
 pub mod enrichment;
+#[cfg(feature = "kubernetes")]
+pub mod kubernetes;
 pub mod load;
 pub mod network;
 pub mod pod;
@@ -20,6 +22,8 @@ pub mod quantity;
 pub mod receiver;
 pub mod references;
 pub mod standalone;
+#[cfg(feature = "kubernetes")]
+pub mod status;
 pub mod stream;
 pub mod tables;
 pub mod validate;

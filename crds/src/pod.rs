@@ -9,6 +9,7 @@ use crate::quantity::Quantity;
 
 /// What a container asks for and may use at most.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Resources {
     /// Reserved for the container, by resource name (`cpu`, `memory`).
@@ -21,6 +22,7 @@ pub struct Resources {
 
 /// A taint that the pod tolerates.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Toleration {
     /// Key of the taint; absent: every key.
@@ -42,6 +44,7 @@ pub struct Toleration {
 
 /// How a toleration compares a taint's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 pub enum TolerationOperator {
     /// Any value.
     Exists,
@@ -51,6 +54,7 @@ pub enum TolerationOperator {
 
 /// What a taint does to pods that do not tolerate it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 pub enum TaintEffect {
     /// New pods stay away.
     NoSchedule,

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// An object of the same namespace, by name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LocalReference {
     /// Name of the object.
@@ -13,6 +14,7 @@ pub struct LocalReference {
 
 /// One key of a ConfigMap or Secret of the same namespace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct KeyReference {
     /// Name of the object.
@@ -23,6 +25,7 @@ pub struct KeyReference {
 
 /// How to check the certificate of a server that we connect to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ClientTls {
     /// Secret with the certificate authority to trust instead of the system's (key `ca.crt`).

@@ -7,6 +7,7 @@ use crate::references::LocalReference;
 
 /// The kinds of records a DPI sends. A listener takes exactly one kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 pub enum StreamType {
     /// Sessions with octets, packets, host, protocol and round-trip times.
     Fullflow,
@@ -58,6 +59,7 @@ impl StreamType {
 
 /// TCP or UDP.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 pub enum Transport {
     /// Reliable, held back when the journal is full.
     #[default]
@@ -80,6 +82,7 @@ impl Transport {
 
 /// One listener.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Stream {
     /// Key within the DPI; defaults to the type in lower case.
@@ -116,6 +119,7 @@ impl Stream {
 
 /// TLS of a listener.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ServerTls {
     /// Secret with our certificate and key (keys `tls.crt`, `tls.key`).
@@ -128,6 +132,7 @@ pub struct ServerTls {
 
 /// Whose messages carry an observation domain, when several DPIs share one listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Domain {
     /// Observation domain id of the messages.
@@ -138,6 +143,7 @@ pub struct Domain {
 
 /// Re-export of what arrives.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Export {
     /// All (the default) or RoundRobin.
@@ -149,6 +155,7 @@ pub struct Export {
 
 /// Who gets which message.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 pub enum ExportMode {
     /// Every target gets every message.
     #[default]
@@ -159,6 +166,7 @@ pub enum ExportMode {
 
 /// Somebody who gets copies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ExportTarget {
     /// Key within the export; its position in the journal is kept under this name.

@@ -10,6 +10,7 @@ pub const DEFAULT_KEEP_FOR: Duration = Duration::from_hours(24);
 
 /// The tables, by their names in the database.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Tables {
     /// Flow records.
@@ -54,6 +55,7 @@ impl Tables {
 
 /// A table of records as they arrived.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RawTable {
     /// Rows older than this, by arrival, are deleted; default 24h.
@@ -73,6 +75,7 @@ impl RawTable {
 
 /// An aggregate of fullflow or clickstream.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FlowAggregate {
     /// Rows older than this are deleted; absent: kept for ever.
@@ -98,6 +101,7 @@ const fn quarter_hour() -> Interval {
 
 /// An aggregate of natflow.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NatAggregate {
     /// Rows older than this are deleted; absent: kept for ever.
@@ -119,6 +123,7 @@ pub struct NatAggregate {
 
 /// Rows older than `after` are merged into one per `interval`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Rollup {
     /// The coarser interval.
@@ -129,6 +134,7 @@ pub struct Rollup {
 
 /// Lengths an aggregate may have. Each divides the hour.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 pub enum Interval {
     /// `1m`
     #[serde(rename = "1m")]
@@ -167,6 +173,7 @@ impl Interval {
 
 /// What aggregated flows are told apart by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 #[allow(missing_docs, reason = "the names say it all")]
 pub enum FlowKey {
     Subscriber,
@@ -182,6 +189,7 @@ pub enum FlowKey {
 
 /// What aggregated translations are told apart by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 #[allow(missing_docs, reason = "the names say it all")]
 pub enum NatKey {
     Protocol,
