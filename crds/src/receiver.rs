@@ -2,7 +2,13 @@
 //!
 //! Everything is resolved here: no defaults, no names of types that a receiver would have to
 //! look up. Whoever starts the receiver fills it in; see [`crate::standalone`] for one machine.
+//!
+//! Fields that a receiver does not know are ignored: the program that writes the file may be newer
+//! than the receiver that reads it, and must be able to say more than an older one understands. New
+//! fields are optional and left out when they have their default, so that a newer program writes the
+//! same bytes for what has not changed.
 
+mod restart;
 mod status;
 
 use std::net::SocketAddr;
@@ -10,18 +16,19 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use restart::hash_of;
 pub use status::{
     ByReason, DestinationStatus, DpiStatus, GapStatus, JournalStatus, SequenceStatus, Status, StreamStatus,
-    WireStatus,
+    TAKES_A_RESTART, WireStatus,
 };
 
+use crate::collector::NodePolicy;
 use crate::dpi::Fsync;
 use crate::enrichment::CustomElement;
 use crate::stream::{Domain, StreamType, Transport};
 
 /// The configuration of one receiver process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct ReceiverConfig {
     /// Name of the collector it belongs to.
     pub collector: String,
@@ -35,11 +42,17 @@ pub struct ReceiverConfig {
     pub clickhouse: ClickHouseTarget,
     /// The DPIs it serves.
     pub dpis: Vec<DpiConfig>,
+    /// CPU features that are wanted, by node-feature-discovery's names: `SSE42`, `AVX2`, `AVX512F`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cpu_features: Vec<String>,
+    /// What happens when the CPU lacks one of them: Require (it does not start), Prefer (it says so)
+    /// or Ignore.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub cpu_policy: NodePolicy,
 }
 
 /// A ClickHouse server's HTTP interface.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct ClickHouseTarget {
     /// Its address, `http://127.0.0.1:8123`.
     pub url: String,
@@ -49,11 +62,13 @@ pub struct ClickHouseTarget {
     pub password_file: PathBuf,
     /// Database.
     pub database: String,
+    /// For `https://`: PEM certificates that are trusted instead of the system's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
 }
 
 /// One DPI.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct DpiConfig {
     /// Stored with every record as `dpi_id`.
     pub id: u16,
@@ -72,7 +87,6 @@ pub struct DpiConfig {
 
 /// One listener.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct StreamConfig {
     /// Name, unique within the DPI; safe as the name of a directory.
     pub name: String,
@@ -98,7 +112,6 @@ pub struct StreamConfig {
 
 /// TLS of a listener.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct TlsConfig {
     /// Our certificate chain, PEM.
     pub certificate: PathBuf,
@@ -111,7 +124,6 @@ pub struct TlsConfig {
 
 /// The journals of one DPI.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct JournalConfig {
     /// The most they may occupy together, in bytes.
     pub quota_bytes: u64,
@@ -136,4 +148,8 @@ impl Default for JournalConfig {
             keep_after_commit_ms: 600_000,
         }
     }
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }

@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use crate::clickhouse::ClickHouseKind;
-use crate::collector::QoeCollector;
+use crate::collector::{NodePolicy, QoeCollector};
 use crate::dictionary::QoeDictionary;
 use crate::dpi::{Dpi, ReceiverSpec};
 use crate::enrichment::Enrichment;
@@ -105,6 +105,9 @@ impl ReceiverConfig {
             http: *http,
             clickhouse: clickhouse.clone(),
             dpis,
+            // One machine is the one that there is.
+            cpu_features: Vec::new(),
+            cpu_policy: NodePolicy::default(),
         };
         (config, notes.0)
     }

@@ -22,6 +22,7 @@ fn options() -> StandaloneOptions {
         user: "default".to_owned(),
         password_file: "password".into(),
         database: "qoestor".to_owned(),
+        ca_file: None,
     };
     StandaloneOptions::new("data".into(), "0.1.0".to_owned(), clickhouse)
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use crds::collector::NodePolicy;
 use crds::receiver::{
     ClickHouseTarget, DpiConfig, JournalConfig, ReceiverConfig, Status, StreamConfig, StreamStatus,
 };
@@ -89,6 +90,7 @@ impl System {
             user: "qoe".to_string(),
             password_file: dir.path().join("clickhouse/password"),
             database: "qoestor".to_string(),
+            ca_file: None,
         };
         let mut config = ReceiverConfig {
             collector: "test".to_string(),
@@ -100,6 +102,8 @@ impl System {
                 dpi(0, Transport::Tcp, streams, &elements),
                 dpi(1, Transport::Udp, streams, &elements),
             ],
+            cpu_features: Vec::new(),
+            cpu_policy: NodePolicy::default(),
         };
         if let Some(configure) = &options.configure {
             configure(&mut config);

@@ -91,7 +91,11 @@ pub fn of_receiver(collector: &str, started_at: u64, streams: &[std::sync::Arc<S
         let status = of_stream(stream);
         match dpis.iter_mut().find(|dpi| dpi.id == stream.dpi) {
             Some(dpi) => dpi.streams.push(status),
-            None => dpis.push(DpiStatus { id: stream.dpi, streams: vec![status] }),
+            None => dpis.push(DpiStatus {
+                id: stream.dpi,
+                streams: vec![status],
+                journal_quota_bytes: stream.journal.quota().bytes(),
+            }),
         }
     }
     Status {
@@ -99,6 +103,7 @@ pub fn of_receiver(collector: &str, started_at: u64, streams: &[std::sync::Arc<S
         version: env!("CARGO_PKG_VERSION").to_string(),
         started_at,
         dpis,
+        ..Status::default()
     }
 }
 

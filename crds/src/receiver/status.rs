@@ -21,7 +21,20 @@ pub struct Status {
     pub started_at: u64,
     /// Its DPIs.
     pub dpis: Vec<DpiStatus>,
+    /// [`super::hash_of`] the bytes of the newest configuration file of which everything is in force.
+    #[serde(default)]
+    pub config_hash: String,
+    /// Why the configuration file, or one that it names, is not in force as it is now; absent when it is.
+    /// Begins with [`TAKES_A_RESTART`] if a restart is all that it takes.
+    #[serde(default)]
+    pub config_error: Option<String>,
+    /// CPU features that were asked for and are not there.
+    #[serde(default)]
+    pub cpu_missing: Vec<String>,
 }
+
+/// How [`Status::config_error`] begins for what only a restart takes over.
+pub const TAKES_A_RESTART: &str = "takes a restart: ";
 
 /// One DPI.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -30,6 +43,9 @@ pub struct DpiStatus {
     pub id: u16,
     /// Its streams.
     pub streams: Vec<StreamStatus>,
+    /// The most that its journals may occupy together, in bytes.
+    #[serde(default)]
+    pub journal_quota_bytes: u64,
 }
 
 /// One stream.

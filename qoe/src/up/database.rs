@@ -65,6 +65,7 @@ impl Database {
             user: connection.user,
             password_file: connection.password_file,
             database,
+            ca_file: None,
         };
         let storage_policy = Some(("tiered".to_string(), "cold".to_string()));
         Ok(Database { target, storage_policy, server: Some(server) })
@@ -85,6 +86,7 @@ impl Database {
             user: options.clickhouse_user.clone(),
             password_file,
             database,
+            ca_file: None,
         };
         let storage_policy =
             external.storage_policy.as_ref().map(|policy| (policy.name.clone(), policy.cold_volume.clone()));

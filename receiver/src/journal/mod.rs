@@ -37,19 +37,20 @@ pub enum Fsync {
 /// What the journals of one DPI may occupy together.
 #[derive(Debug)]
 pub struct Quota {
-    bytes: u64,
+    bytes: AtomicU64,
     used: AtomicU64,
 }
 
 impl Quota {
     /// A quota of so many bytes, nothing of it used.
     pub fn new(bytes: u64) -> Arc<Quota> {
-        Arc::new(Quota { bytes, used: AtomicU64::new(0) })
+        Arc::new(Quota { bytes: AtomicU64::new(bytes), used: AtomicU64::new(0) })
     }
 
     /// Takes a part of it; false if too little is left.
     fn take(&self, bytes: u64) -> bool {
-        let taken = |used: u64| Some(used + bytes).filter(|used| *used <= self.bytes);
+        let quota = self.bytes();
+        let taken = |used: u64| Some(used + bytes).filter(|used| *used <= quota);
         self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken).is_ok()
     }
 
@@ -57,9 +58,25 @@ impl Quota {
         self.used.fetch_sub(bytes, Ordering::Relaxed);
     }
 
+    /// The whole of it.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Makes it larger or smaller. What is used stays used, also beyond a smaller quota: journals shrink
+    /// as their frames are stored.
+    pub fn resize(&self, bytes: u64) {
+        self.bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Whether more is used than it has: it was made smaller.
+    fn is_exceeded(&self) -> bool {
+        self.used.load(Ordering::Relaxed) > self.bytes()
+    }
+
     /// Bytes that are left.
     pub fn left(&self) -> u64 {
-        self.bytes.saturating_sub(self.used.load(Ordering::Relaxed))
+        self.bytes().saturating_sub(self.used.load(Ordering::Relaxed))
     }
 }
 
@@ -258,7 +275,7 @@ impl Journal {
     /// Makes a segment that nobody needs a spare one, or removes it.
     fn recycle(&self, retired: &SegmentFile) -> std::io::Result<()> {
         let mut spares = lock(&self.spares);
-        if spares.len() < segment::MAX_SPARES {
+        if spares.len() < segment::MAX_SPARES && !self.quota.is_exceeded() {
             spares.push(retired.retire()?);
         } else {
             fs::remove_file(&retired.path)?;
