@@ -7,6 +7,7 @@
 //! This crate must never change what it does not own, delete what it finds, or write a column list twice.
 
 mod clauses;
+mod connect;
 mod desired;
 mod elements;
 pub mod execute;
@@ -23,6 +24,7 @@ mod streams;
 mod table;
 
 pub use clauses::Clauses;
+pub use connect::{ConnectError, connect};
 pub use desired::Desired;
 pub use elements::{CustomElement, ElementError};
 pub use execute::{ExecuteError, execute};
