@@ -8,6 +8,7 @@
 pub mod clickhouse;
 pub mod collector;
 pub mod declare;
+pub mod desired;
 pub mod dictionary;
 pub mod dpi;
 pub mod duration;

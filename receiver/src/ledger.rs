@@ -75,40 +75,53 @@ fn difference(now: &LedgerRow, before: &LedgerRow) -> LedgerRow {
         records_set_aside: now.records_set_aside.saturating_sub(before.records_set_aside),
         records_filtered: now.records_filtered.saturating_sub(before.records_filtered),
         records_skipped: now.records_skipped.saturating_sub(before.records_skipped),
+        collector: String::new(),
+        version: String::new(),
     }
 }
 
+/// What a row is about.
+pub struct Of<'a> {
+    /// Name of the collector.
+    pub collector: &'a str,
+    /// The DPI's number.
+    pub dpi: u16,
+    /// Name of the listener.
+    pub stream: &'a str,
+    /// The journal's identity.
+    pub journal: uuid::Uuid,
+}
+
 /// Writes the next row for a stream, or the one whose answer was lost.
-pub async fn write_row(
-    pipeline: &Pipeline,
-    wire: &Wire,
-    dpi: u16,
-    stream: &str,
-    journal: uuid::Uuid,
-) -> Result<(), Failure> {
+pub async fn write_row(pipeline: &Pipeline, wire: &Wire, of: &Of<'_>) -> Result<(), Failure> {
     let pending = lock(pipeline.book()).pending_ledger_row().cloned();
     let pending = match pending {
         Some(pending) => pending,
-        None => match note_row(pipeline, wire, dpi, stream, journal)? {
+        None => match note_row(pipeline, wire, of)? {
             Some(noted) => noted,
             None => return Ok(()),
         },
     };
     // The number alone would repeat after a lost intent log, and another row would be taken for this one.
-    let content = serde_json::to_vec(&pending.row).map_err(io::Error::from)?;
-    let token = format!("{journal}/{}/{}/{:08x}", schema::LEDGER, pending.mark.row, crc32c(&content));
+    let content = content(&pending.row)?;
+    let token = format!("{}/{}/{}/{:08x}", of.journal, schema::LEDGER, pending.mark.row, crc32c(&content));
     pipeline.target().insert_ledger_row(&pending.row, &token).await?;
     lock(pipeline.book()).ledger_row_stored();
     Ok(())
 }
 
-fn note_row(
-    pipeline: &Pipeline,
-    wire: &Wire,
-    dpi: u16,
-    stream: &str,
-    journal: uuid::Uuid,
-) -> io::Result<Option<PendingLedgerRow>> {
+/// The row's text. That of a row which version 0.1 noted is as that version wrote it: the row may be stored
+/// already, and another token would store it twice.
+fn content(row: &LedgerRow) -> io::Result<Vec<u8>> {
+    let mut content = serde_json::to_vec(row)?;
+    if let Some(older) = content.strip_suffix(br#","collector":"","version":""}"#) {
+        content.truncate(older.len());
+        content.push(b'}');
+    }
+    Ok(content)
+}
+
+fn note_row(pipeline: &Pipeline, wire: &Wire, of: &Of<'_>) -> io::Result<Option<PendingLedgerRow>> {
     let mut book = lock(pipeline.book());
     let cumulative = cumulative(book.committed(), wire);
     if is_behind(&cumulative, &book.ledger_mark().cumulative) {
@@ -116,9 +129,11 @@ fn note_row(
     }
     let row = LedgerRow {
         time: u32::try_from(now_us() / 1_000_000).unwrap_or(u32::MAX),
-        dpi_id: dpi,
-        stream: stream.to_string(),
-        journal_id: journal.as_fields().0,
+        dpi_id: of.dpi,
+        stream: of.stream.to_string(),
+        journal_id: of.journal.as_fields().0,
+        collector: of.collector.to_string(),
+        version: env!("CARGO_PKG_VERSION").to_string(),
         ..difference(&cumulative, &book.ledger_mark().cumulative)
     };
     let pending = PendingLedgerRow { mark: LedgerMark { row: book.ledger_mark().row + 1, cumulative }, row };
@@ -170,5 +185,14 @@ mod tests {
         assert_eq!(row.messages_arrived, 4);
         assert_eq!(row.records_missing, -3);
         assert_eq!(row.refused, [("cut_off".to_string(), 2)].into());
+    }
+
+    #[test]
+    fn a_row_of_version_0_1_keeps_its_token() {
+        let noted = r#"{"time":60,"arrival_from":1,"arrival_to":2,"dpi_id":3,"stream":"s","journal_id":4,"messages_arrived":5,"messages_journaled":6,"messages_refused":7,"refused":{"version":7},"records_announced":8,"records_decoded":9,"records_options":10,"records_missing":-11,"records_undecodable":12,"undecodable":{},"duplicates":13,"restarts":14,"records_stored":15,"records_waiting":16,"records_set_aside":17,"records_filtered":18,"records_skipped":19}"#;
+        let row: LedgerRow = serde_json::from_str(noted).unwrap();
+        assert_eq!(String::from_utf8(content(&row).unwrap()).unwrap(), noted);
+        let row = LedgerRow { version: "0.2.0".to_string(), ..row };
+        assert!(content(&row).unwrap().ends_with(br#","collector":"","version":"0.2.0"}"#));
     }
 }

@@ -71,7 +71,7 @@ pub fn run(config: &ReceiverConfig) -> Result<(), RunError> {
     }
     let served = runtime.block_on(serve(config, streams.clone()));
     if served.is_ok() {
-        stop_in_order(&streams, &stop, &runtime);
+        stop_in_order(&streams, &config.collector, &stop, &runtime);
     }
     // Inserters may still wait for an answer, which they cannot do without it: it ends with the process.
     std::mem::forget(runtime);
@@ -116,7 +116,7 @@ async fn serve(config: &ReceiverConfig, streams: Vec<Arc<StreamHandle>>) -> Resu
     let server = axum::serve(bound, http::router(shared));
     tokio::select! {
         served = server => served?,
-        () = write_ledger(&streams) => {}
+        () = write_ledger(&streams, &config.collector) => {}
         _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
         _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
     }
@@ -134,21 +134,26 @@ fn write_addresses(data_dir: &Path, http: SocketAddr, streams: &[Arc<StreamHandl
     fs::rename(fresh, data_dir.join("receiver.json"))
 }
 
-async fn write_ledger(streams: &[Arc<StreamHandle>]) {
+async fn write_ledger(streams: &[Arc<StreamHandle>], collector: &str) {
     loop {
         let into_the_minute = Duration::from_micros(now_us()).as_millis() as u64 % 60_000;
         let to_the_next = LEDGER_INTERVAL.as_millis() as u64 - into_the_minute;
         tokio::time::sleep(Duration::from_millis(to_the_next)).await;
         for stream in streams {
-            write_ledger_row(stream).await;
+            write_ledger_row(stream, collector).await;
         }
     }
 }
 
-async fn write_ledger_row(stream: &StreamHandle) {
+async fn write_ledger_row(stream: &StreamHandle, collector: &str) {
     let wire = stream.wire.balance();
-    let identity = stream.journal.identity();
-    let written = ledger::write_row(&stream.pipeline, &wire, stream.dpi, &stream.config.name, identity).await;
+    let of = ledger::Of {
+        collector,
+        dpi: stream.dpi,
+        stream: &stream.config.name,
+        journal: stream.journal.identity(),
+    };
+    let written = ledger::write_row(&stream.pipeline, &wire, &of).await;
     if let Err(error) = written
         && crate::log_limit::allow("ledger")
     {
@@ -158,7 +163,12 @@ async fn write_ledger_row(stream: &StreamHandle) {
 
 /// Reads on what exporters still send, stores what is journaled, accounts for everything. What cannot
 /// be stored in time stays in the journal for the next start.
-fn stop_in_order(streams: &[Arc<StreamHandle>], stop: &AtomicBool, runtime: &tokio::runtime::Runtime) {
+fn stop_in_order(
+    streams: &[Arc<StreamHandle>],
+    collector: &str,
+    stop: &AtomicBool,
+    runtime: &tokio::runtime::Runtime,
+) {
     let deadline = Instant::now() + STOP_WITHIN;
     stop.store(true, Ordering::Relaxed);
     for stream in streams {
@@ -174,7 +184,7 @@ fn stop_in_order(streams: &[Arc<StreamHandle>], stop: &AtomicBool, runtime: &tok
     for stream in streams {
         stream.pipeline.stop();
         if stream.pipeline.is_drained() {
-            let row = write_ledger_row(stream);
+            let row = write_ledger_row(stream, collector);
             // The last row is a courtesy: the next start goes on where this one ends.
             let _ = runtime.block_on(async { tokio::time::timeout(Duration::from_millis(500), row).await });
         } else {

@@ -9,6 +9,8 @@ use crate::table::Table;
 pub struct Desired {
     /// Name of the database.
     pub database: String,
+    /// The collector that it belongs to, see [`crate::owner`]; `None` leaves that as it is.
+    pub owner: Option<String>,
     /// Its tables; the record of steps comes first, so that all other steps can be recorded.
     pub tables: Vec<Table>,
 }
@@ -17,7 +19,14 @@ impl Desired {
     /// A database with the tables that each has: the record of steps and the ledger (a year).
     pub fn new(database: &str) -> Self {
         let tables = vec![schema_steps(database), ledger(database, Some(LEDGER_KEEP_FOR))];
-        Self { database: database.to_owned(), tables }
+        Self { database: database.to_owned(), owner: None, tables }
+    }
+
+    /// The same, belonging to this collector.
+    #[must_use]
+    pub fn with_owner(mut self, collector: &str) -> Self {
+        self.owner = Some(collector.to_owned());
+        self
     }
 
     /// The same with one more table.

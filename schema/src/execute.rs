@@ -2,15 +2,18 @@
 //! the plan and stops at the first step that fails; running observe, plan and execute again goes on from
 //! there, because every statement is harmless when repeated.
 //!
-//! There is no lock here: on one machine `qoe up` holds a file lock on its data directory, so nobody else
-//! plans at the same time. Several planners of one database need a lock around observe, plan and execute.
+//! There is no lock here: on one machine `qoe up` holds a file lock on its data directory, on Kubernetes the
+//! operator holds its Lease, so nobody else plans at the same time. Several planners of one database need a
+//! lock around observe, plan and execute.
+
+mod record;
 
 use clickhouse::Client;
 use clickhouse::error::Error as ClickhouseError;
 
-use crate::plan::{Action, Plan, Step};
-use crate::sql::qualified;
+use crate::plan::{Plan, Step};
 use crate::steps_table::SCHEMA_STEPS;
+use record::Recorder;
 
 /// Why a plan was not carried out to its end.
 #[derive(Debug, thiserror::Error)]
@@ -37,70 +40,60 @@ pub enum ExecuteError {
     },
 }
 
+/// A plan that is being carried out. It may be left between any two steps, and its future may be dropped in
+/// the middle of one: a later plan goes on from there.
+pub struct Execution<'a> {
+    client: &'a Client,
+    plan: &'a Plan,
+    recorder: Recorder<'a>,
+    done: usize,
+}
+
+impl<'a> Execution<'a> {
+    /// Begins with the first step; nothing is sent before [`Execution::step`].
+    pub fn new(client: &'a Client, plan: &'a Plan) -> Self {
+        Self { client, plan, recorder: Recorder::new(client, plan), done: 0 }
+    }
+
+    /// Number of steps that are done.
+    pub fn done(&self) -> usize {
+        self.done
+    }
+
+    /// The step that [`Execution::step`] carries out next; `None` at the end.
+    pub fn next(&self) -> Option<&'a Step> {
+        self.plan.steps.get(self.done)
+    }
+
+    /// Carries out and records the next step and returns it; `None` at the end. It waits as long as the
+    /// server does: a time limit is the caller's.
+    ///
+    /// # Errors
+    /// The step failed, or could not be recorded. Called again, it tries the same step again.
+    pub async fn step(&mut self) -> Result<Option<&'a Step>, ExecuteError> {
+        let Some(step) = self.next() else { return Ok(None) };
+        let number = self.done + 1;
+        self.recorder.record(step, number, "started", "").await?;
+        // Statements may hold question marks, which are not for binding.
+        if let Err(source) = self.client.query_raw(&step.sql).execute().await {
+            // The step's own error matters more than a failure to record it.
+            let _ = self.recorder.record(step, number, "failed", &source.to_string()).await;
+            let of = self.plan.steps.len();
+            return Err(ExecuteError::Step { number, of, step: Box::new(step.clone()), source });
+        }
+        self.recorder.after(step);
+        self.recorder.record(step, number, "done", "").await?;
+        self.done = number;
+        Ok(Some(step))
+    }
+}
+
 /// Executes the steps in order; returns how many there were.
 ///
 /// # Errors
 /// The first step that fails; those before it are done.
 pub async fn execute(client: &Client, plan: &Plan) -> Result<usize, ExecuteError> {
-    let mut recorder = Recorder { client, database: &plan.database, unrecorded: Vec::new(), ready: false };
-    recorder.ready = !plan.steps.iter().any(creates_the_record);
-    for (index, step) in plan.steps.iter().enumerate() {
-        recorder.record(step, "started", "").await?;
-        // Statements may hold question marks, which are not for binding.
-        if let Err(source) = client.query_raw(&step.sql).execute().await {
-            // The step's own error matters more than a failure to record it.
-            let _ = recorder.record(step, "failed", &source.to_string()).await;
-            let (number, of) = (index + 1, plan.steps.len());
-            return Err(ExecuteError::Step { number, of, step: Box::new(step.clone()), source });
-        }
-        recorder.ready |= creates_the_record(step);
-        recorder.record(step, "done", "").await?;
-    }
-    Ok(plan.steps.len())
-}
-
-fn creates_the_record(step: &Step) -> bool {
-    step.action == Action::CreateTable && step.object == SCHEMA_STEPS
-}
-
-/// Writes to `schema_steps`; what happens before that table is there is kept and written as soon as it is.
-struct Recorder<'a> {
-    client: &'a Client,
-    database: &'a str,
-    unrecorded: Vec<(Step, &'static str)>,
-    ready: bool,
-}
-
-impl Recorder<'_> {
-    async fn record(&mut self, step: &Step, state: &'static str, error: &str) -> Result<(), ExecuteError> {
-        if !self.ready {
-            self.unrecorded.push((step.clone(), state));
-            return Ok(());
-        }
-        for (earlier, state) in std::mem::take(&mut self.unrecorded) {
-            self.write(&earlier, state, "").await?;
-        }
-        self.write(step, state, error).await
-    }
-
-    async fn write(&self, step: &Step, state: &str, error: &str) -> Result<(), ExecuteError> {
-        let statement = format!(
-            "INSERT INTO {} (at, version, action, risk, object, sql, state, error) \
-             SELECT now64(6, 'UTC'), ?, ?, ?, ?, ?, ?, ?",
-            qualified(self.database, SCHEMA_STEPS)
-        );
-        self.client
-            .query(&statement)
-            .with_setting("async_insert", "0")
-            .bind(env!("CARGO_PKG_VERSION"))
-            .bind(format!("{:?}", step.action))
-            .bind(step.action.risk().name())
-            .bind(&step.object)
-            .bind(&step.sql)
-            .bind(state)
-            .bind(error)
-            .execute()
-            .await
-            .map_err(|source| ExecuteError::Record { step: Box::new(step.clone()), source })
-    }
+    let mut execution = Execution::new(client, plan);
+    while execution.step().await?.is_some() {}
+    Ok(execution.done())
 }

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use clickhouse::Row;
 use serde::{Deserialize, Serialize};
 
-use crate::table::{Table, TableColumn, TableOptions, insert_settings, owned_comment, ttl_rules};
+use crate::owner::owned_comment;
+use crate::table::{Table, TableColumn, TableOptions, insert_settings, ttl_rules};
 
 /// How long ledger rows are kept unless said otherwise: a year, in seconds.
 pub const LEDGER_KEEP_FOR: u64 = 366 * 24 * 3600;
@@ -20,6 +21,8 @@ macro_rules! ledger_columns {
     ($($name:ident: $rust:ty => $sql:literal, $comment:literal;)*) => {
         /// One row of the ledger.
         #[derive(Clone, Debug, Default, PartialEq, Eq, Row, Serialize, Deserialize)]
+        // A row that an earlier version noted lacks the newer columns.
+        #[serde(default)]
         pub struct LedgerRow {
             $(#[doc = $comment] pub $name: $rust,)*
         }
@@ -60,6 +63,9 @@ ledger_columns! {
     records_set_aside: u64 => "UInt64", "records that the destination refused for their content, kept in a file";
     records_filtered: u64 => "UInt64", "records that a rule dropped";
     records_skipped: u64 => "UInt64", "records that a slow reader had to skip";
+    // New columns go to the end: the receiver makes a row's token from its text, and knows old rows by it.
+    collector: String => "LowCardinality(String)", "the collector, with its namespace on Kubernetes; empty in rows of version 0.1";
+    version: String => "LowCardinality(String)", "version of the receiver; empty in rows of version 0.1";
 }
 
 /// The ledger's table.

@@ -7,12 +7,23 @@ use clickhouse::{Client, Row};
 use serde::Deserialize;
 
 use crate::clauses::{Clauses, clauses};
+use crate::owner::collector_of;
 
 /// What a server has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Observed {
     /// The database; `None` if there is none of this name.
     pub database: Option<ObservedDatabase>,
+    /// The server's storage policies with the names of their volumes, first the one where rows arrive. `None`:
+    /// our user may not see them.
+    pub storage: Option<BTreeMap<String, Vec<String>>>,
+}
+
+impl Observed {
+    /// The collector that the database belongs to, if it is ours and names one.
+    pub fn owner(&self) -> Option<&str> {
+        collector_of(&self.database.as_ref()?.comment)
+    }
 }
 
 /// A database that is there.
@@ -57,6 +68,12 @@ pub struct ObservedColumn {
 }
 
 #[derive(Row, Deserialize)]
+struct VolumeRow {
+    policy_name: String,
+    volume_name: String,
+}
+
+#[derive(Row, Deserialize)]
 struct TableRow {
     name: String,
     engine: String,
@@ -87,13 +104,14 @@ struct IndexRow {
 /// # Errors
 /// Whatever the server or the connection answers.
 pub async fn observe(client: &Client, database: &str) -> Result<Observed, clickhouse::error::Error> {
+    let storage = observe_storage(client).await?;
     let comment = client
         .query("SELECT comment FROM system.databases WHERE name = ?")
         .bind(database)
         .fetch_optional::<String>()
         .await?;
     let Some(comment) = comment else {
-        return Ok(Observed { database: None });
+        return Ok(Observed { database: None, storage });
     };
     let mut tables = observe_tables(client, database).await?;
     let columns = client
@@ -125,7 +143,28 @@ pub async fn observe(client: &Client, database: &str) -> Result<Observed, clickh
             table.indices.push(row.name);
         }
     }
-    Ok(Observed { database: Some(ObservedDatabase { comment, tables }) })
+    Ok(Observed { database: Some(ObservedDatabase { comment, tables }), storage })
+}
+
+async fn observe_storage(
+    client: &Client,
+) -> Result<Option<BTreeMap<String, Vec<String>>>, clickhouse::error::Error> {
+    let volumes = client
+        .query(
+            "SELECT policy_name, volume_name FROM system.storage_policies ORDER BY policy_name, volume_priority",
+        )
+        .fetch_all::<VolumeRow>()
+        .await;
+    let volumes = match volumes {
+        // ACCESS_DENIED: a server may hide its disks from our user, who needs only to name them.
+        Err(clickhouse::error::Error::BadResponse(text)) if text.contains("Code: 497.") => return Ok(None),
+        other => other?,
+    };
+    let mut policies: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for row in volumes {
+        policies.entry(row.policy_name).or_default().push(row.volume_name);
+    }
+    Ok(Some(policies))
 }
 
 async fn observe_tables(

@@ -2,13 +2,22 @@
 //! give the same plan, and nothing is asked or changed on the way.
 //!
 //! A plan only ever adds: databases, tables, columns, indices. It changes comments, codecs of future parts,
-//! settings and TTLs. It never drops, renames or rewrites; where the observed state cannot become the
-//! desired one by adding, there is no plan but an error that names the reason.
+//! settings and TTLs; a TTL that deletes rows sooner than before is a step that waits for an approval. It
+//! never renames or rewrites, and only [`drop_plan()`] drops; where the observed state cannot become the
+//! desired one by adding, there is no plan but an error that names the reason. What is there beyond the
+//! desired state, such as the columns of a newer version, is left alone.
+
+mod approval;
+mod drop;
 
 use crate::desired::Desired;
 use crate::observe::{Observed, ObservedColumn, ObservedDatabase, ObservedTable};
+use crate::owner::{collector_of, database_comment, is_ours};
+use crate::retention::Deletion;
 use crate::sql::{identifier, literal};
-use crate::table::{OWNER_MARK, Table, TableColumn, owned_comment, settings_list};
+use crate::table::{Table, TableColumn, settings_list};
+
+pub use drop::drop_plan;
 
 /// What a step may cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,8 +26,10 @@ pub enum Risk {
     Additive,
     /// Changes descriptions or how future parts are written.
     Metadata,
-    /// Changes when rows are deleted or moved.
+    /// Changes when rows are moved, or deletes them later than before.
     Retention,
+    /// Deletes what would otherwise stay: waits for an approval.
+    Destructive,
 }
 
 impl Risk {
@@ -28,6 +39,7 @@ impl Risk {
             Self::Additive => "additive",
             Self::Metadata => "metadata",
             Self::Retention => "retention",
+            Self::Destructive => "destructive",
         }
     }
 }
@@ -37,7 +49,8 @@ impl Risk {
 pub enum Action {
     /// Makes the database, with the owner mark.
     CreateDatabase,
-    /// Puts the owner mark on an empty database that somebody prepared for us.
+    /// Puts the owner mark on an empty database that somebody prepared for us, or the collector's name on one
+    /// of ours that belongs to nobody yet.
     MarkDatabase,
     /// Makes a table.
     CreateTable,
@@ -57,11 +70,15 @@ pub enum Action {
     ModifyTtl,
     /// Keeps rows for ever.
     RemoveTtl,
+    /// Removes a table with its rows; only in a plan that [`drop_plan()`] made.
+    DropTable,
+    /// Removes the empty database; only in a plan that [`drop_plan()`] made.
+    DropDatabase,
 }
 
 impl Action {
-    /// The step's risk class.
-    pub fn risk(self) -> Risk {
+    /// The least that such a step risks.
+    fn risk(self) -> Risk {
         match self {
             Self::CreateDatabase | Self::CreateTable | Self::AddColumn | Self::AddIndex => Risk::Additive,
             Self::ModifyTtl | Self::RemoveTtl => Risk::Retention,
@@ -70,6 +87,7 @@ impl Action {
             | Self::ModifyColumnComment
             | Self::ModifyComment
             | Self::ModifySetting => Risk::Metadata,
+            Self::DropTable | Self::DropDatabase => Risk::Destructive,
         }
     }
 }
@@ -81,8 +99,12 @@ pub struct Step {
     pub action: Action,
     /// What it changes: database, table or `table.column`.
     pub object: String,
-    /// The statement.
+    /// The statement; harmless when repeated.
     pub sql: String,
+    /// What it may cost.
+    pub risk: Risk,
+    /// For a change of retention, what becomes of the rows, for a person; else empty.
+    pub effect: String,
 }
 
 /// Steps in the order in which they are executed.
@@ -92,6 +114,9 @@ pub struct Plan {
     pub database: String,
     /// The steps; empty if the desired state is there.
     pub steps: Vec<Step>,
+    /// Changes of retention that are done already. An approval names a plan of which a part may have been
+    /// carried out; with these its hash can be found again.
+    settled: Vec<Step>,
 }
 
 impl Plan {
@@ -101,7 +126,7 @@ impl Plan {
     }
 
     fn push(&mut self, action: Action, object: String, sql: String) {
-        self.steps.push(Step { action, object, sql });
+        self.steps.push(Step { action, object, sql, risk: action.risk(), effect: String::new() });
     }
 }
 
@@ -113,6 +138,20 @@ pub enum PlanError {
         "database {database} has tables and was not made by qoeplane: choose another name, it stays untouched"
     )]
     Foreign {
+        /// Name of the database.
+        database: String,
+    },
+    /// The database belongs to another collector.
+    #[error("database {database} belongs to collector {owner}: choose another name, it stays untouched")]
+    Shared {
+        /// Name of the database.
+        database: String,
+        /// The collector that it belongs to.
+        owner: String,
+    },
+    /// Nothing is dropped in a database that belongs to no collector yet.
+    #[error("database {database} names no collector that it belongs to: nothing is dropped")]
+    Unclaimed {
         /// Name of the database.
         database: String,
     },
@@ -145,21 +184,18 @@ pub enum PlanError {
 }
 
 /// The statement that makes a database of ours.
-pub fn create_database_sql(database: &str) -> String {
-    let comment = literal(&database_comment());
-    format!("CREATE DATABASE IF NOT EXISTS {} COMMENT {comment}", identifier(database))
-}
-
-fn database_comment() -> String {
-    owned_comment("flow records of DPIs; tables here are made and changed by qoeplane")
+pub(crate) fn create_database_sql(desired: &Desired) -> String {
+    let comment = literal(&database_comment(desired.owner.as_deref()));
+    format!("CREATE DATABASE IF NOT EXISTS {} COMMENT {comment}", identifier(&desired.database))
 }
 
 /// The steps from `observed` to `desired`.
 ///
 /// # Errors
-/// A database that is not ours, and tables or columns that cannot become what they should be.
+/// A database that is not ours or another collector's, and tables or columns that cannot become what they
+/// should be.
 pub fn plan(desired: &Desired, observed: &Observed) -> Result<Plan, PlanError> {
-    let mut plan = Plan { database: desired.database.clone(), steps: Vec::new() };
+    let mut plan = Plan { database: desired.database.clone(), ..Plan::default() };
     let nothing = ObservedDatabase::default();
     let database = match &observed.database {
         Some(database) => {
@@ -167,7 +203,7 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Result<Plan, PlanError> {
             database
         }
         None => {
-            let sql = create_database_sql(&desired.database);
+            let sql = create_database_sql(desired);
             plan.push(Action::CreateDatabase, desired.database.clone(), sql);
             &nothing
         }
@@ -182,13 +218,21 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Result<Plan, PlanError> {
 }
 
 fn check_owner(desired: &Desired, database: &ObservedDatabase, plan: &mut Plan) -> Result<(), PlanError> {
-    if database.comment.starts_with(OWNER_MARK) {
-        return Ok(());
-    }
-    if !database.tables.is_empty() {
+    if is_ours(&database.comment) {
+        match (collector_of(&database.comment), &desired.owner) {
+            (Some(owner), Some(wanted)) if owner != wanted => {
+                return Err(PlanError::Shared {
+                    database: desired.database.clone(),
+                    owner: owner.to_owned(),
+                });
+            }
+            (Some(_), _) | (None, None) => return Ok(()),
+            (None, Some(_)) => {}
+        }
+    } else if !database.tables.is_empty() {
         return Err(PlanError::Foreign { database: desired.database.clone() });
     }
-    let comment = literal(&database_comment());
+    let comment = literal(&database_comment(desired.owner.as_deref()));
     let sql = format!("ALTER DATABASE {} MODIFY COMMENT {comment}", identifier(&desired.database));
     plan.push(Action::MarkDatabase, desired.database.clone(), sql);
     Ok(())
@@ -215,19 +259,39 @@ fn plan_table(table: &Table, found: &ObservedTable, plan: &mut Plan) -> Result<(
         let sql = format!("{alter} MODIFY SETTING {}", settings_list(&settings));
         plan.push(Action::ModifySetting, table.name.clone(), sql);
     }
-    if table.ttl.is_empty() && !found.clauses.ttl.is_empty() {
-        plan.push(Action::RemoveTtl, table.name.clone(), format!("{alter} REMOVE TTL"));
-    } else if table.ttl != found.clauses.ttl {
-        // The times of existing parts are calculated again, or these would go at their old time. The table's
-        // setting `materialize_ttl_recalculate_only`, changed above if need be, keeps that from rewriting rows.
-        let sql = format!("{alter} MODIFY TTL {} SETTINGS materialize_ttl_after_modify = 1", table.ttl);
-        plan.push(Action::ModifyTtl, table.name.clone(), sql);
-    }
+    plan_ttl(table, found, &alter, plan);
     if table.comment != found.comment {
         let sql = format!("{alter} MODIFY COMMENT {}", literal(&table.comment));
         plan.push(Action::ModifyComment, table.name.clone(), sql);
     }
     Ok(())
+}
+
+fn plan_ttl(table: &Table, found: &ObservedTable, alter: &str, plan: &mut Plan) {
+    let (wanted, present) = (Deletion::of(&table.ttl), Deletion::of(&found.clauses.ttl));
+    let (action, sql) = if table.ttl.is_empty() {
+        (Action::RemoveTtl, format!("{alter} REMOVE TTL"))
+    } else {
+        // The times of existing parts are calculated again, or these would go at their old time. The table's
+        // setting `materialize_ttl_recalculate_only`, changed before if need be, keeps that from rewriting
+        // rows.
+        (
+            Action::ModifyTtl,
+            format!("{alter} MODIFY TTL {} SETTINGS materialize_ttl_after_modify = 1", table.ttl),
+        )
+    };
+    let risk = if present.is_sooner_with(&wanted) { Risk::Destructive } else { Risk::Retention };
+    let effect = if wanted == present {
+        "rows move to another volume at another time".to_owned()
+    } else {
+        format!("rows are deleted {}, until now {}", wanted.text(), present.text())
+    };
+    let step = Step { action, object: table.name.clone(), sql, risk, effect };
+    if table.ttl == found.clauses.ttl {
+        plan.settled.push(step);
+    } else {
+        plan.steps.push(step);
+    }
 }
 
 fn check_table(table: &Table, found: &ObservedTable) -> Result<(), PlanError> {

@@ -58,7 +58,7 @@ pub fn schema_sql() -> String {
         let raw = TableOptions { keep_for: Some(24 * 3600), ..TableOptions::new(database, stream.name) };
         desired = desired.with_table(stream.table(&raw));
     }
-    let mut text = format!("{};\n", crate::plan::create_database_sql(database));
+    let mut text = format!("{};\n", crate::plan::create_database_sql(&desired));
     for table in &desired.tables {
         let _ = write!(text, "\n{};\n", table.create_sql());
     }

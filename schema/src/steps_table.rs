@@ -1,7 +1,8 @@
 //! The record of migrations: each step that [`crate::execute()`] carries out leaves a row before and a row
 //! after, so that a killed or failed run can be read afterwards. Rows are never deleted.
 
-use crate::table::{Table, TableColumn, owned_comment};
+use crate::owner::owned_comment;
+use crate::table::{Table, TableColumn};
 
 /// Name of the table.
 pub const SCHEMA_STEPS: &str = "schema_steps";
@@ -17,6 +18,9 @@ pub fn schema_steps(database: &str) -> Table {
         ("sql", "String", "the statement"),
         ("state", "LowCardinality(String)", "started, done or failed"),
         ("error", "String", "the server's answer to a failed step"),
+        ("plan", "String", "the plan that the step belongs to: a hash of all its steps"),
+        ("number", "UInt32", "number of the step in its plan, from 1"),
+        ("of", "UInt32", "number of steps in the plan"),
     ];
     Table {
         database: database.to_owned(),

@@ -242,7 +242,7 @@ impl Stream {
             order_by: self.order_by.iter().map(|name| (*name).to_owned()).collect(),
             ttl: ttl_rules(self.ttl_from, options),
             settings,
-            comment: crate::table::owned_comment(self.comment),
+            comment: crate::owner::owned_comment(self.comment),
         }
     }
 

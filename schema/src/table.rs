@@ -4,15 +4,6 @@
 
 use crate::sql::{identifier, literal, qualified};
 
-/// The mark that every database and table of ours carries as the start of its comment. What does not carry
-/// it was made by somebody else.
-pub const OWNER_MARK: &str = "qoeplane";
-
-/// A comment with the owner mark.
-pub fn owned_comment(text: &str) -> String {
-    format!("{OWNER_MARK}: {text}")
-}
-
 /// Settings of every table that takes inserts and forgets old rows.
 ///
 /// Without a window the server remembers no token of an insert. `ttl_only_drop_parts` forgets whole parts

@@ -34,11 +34,11 @@ fn as_observed(table: &Table) -> ObservedTable {
 
 fn observed() -> ObservedDatabase {
     let tables = desired().tables.iter().map(|table| (table.name.clone(), as_observed(table))).collect();
-    ObservedDatabase { comment: database_comment(), tables }
+    ObservedDatabase { comment: database_comment(None), tables }
 }
 
 fn steps(database: Option<ObservedDatabase>) -> Vec<Step> {
-    plan(&desired(), &Observed { database }).unwrap().steps
+    plan(&desired(), &Observed { database, storage: None }).unwrap().steps
 }
 
 fn one_step(change: impl FnOnce(&mut ObservedTable)) -> Step {
@@ -52,7 +52,7 @@ fn one_step(change: impl FnOnce(&mut ObservedTable)) -> Step {
 fn refusal(change: impl FnOnce(&mut ObservedTable)) -> PlanError {
     let mut database = observed();
     change(database.tables.get_mut("fullflow").unwrap());
-    plan(&desired(), &Observed { database: Some(database) }).unwrap_err()
+    plan(&desired(), &Observed { database: Some(database), storage: None }).unwrap_err()
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn nothing_there_makes_everything_and_the_record_of_steps_first() {
     let create = Action::CreateTable;
     assert_eq!(actions, [Action::CreateDatabase, create, create, create]);
     assert_eq!(found[1].object, "schema_steps");
-    assert!(found.iter().all(|step| step.action.risk() == Risk::Additive));
+    assert!(found.iter().all(|step| step.risk == Risk::Additive));
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn an_empty_database_is_marked_and_a_foreign_one_refused() {
     assert_eq!(steps(Some(empty))[0].action, Action::MarkDatabase);
     let mut foreign = observed();
     foreign.comment = "somebody's".to_owned();
-    let error = plan(&desired(), &Observed { database: Some(foreign) }).unwrap_err();
+    let error = plan(&desired(), &Observed { database: Some(foreign), storage: None }).unwrap_err();
     assert_eq!(error, PlanError::Foreign { database: "db".to_owned() });
 }
 
@@ -114,7 +114,7 @@ fn each_difference_has_its_step() {
         "ALTER TABLE db.fullflow MODIFY TTL toDateTime(received_at) + toIntervalSecond(3600) \
          SETTINGS materialize_ttl_after_modify = 1"
     );
-    assert_eq!(step.action.risk(), Risk::Retention);
+    assert_eq!(step.risk, Risk::Retention);
     let step = one_step(|table| {
         table.clauses.settings.remove("ttl_only_drop_parts");
     });
@@ -136,7 +136,7 @@ fn each_difference_has_its_step() {
 #[test]
 fn a_ttl_that_is_not_wanted_is_removed() {
     let desired = Desired::new("db").with_table(fullflow().table(&TableOptions::new("db", "fullflow")));
-    let found = plan(&desired, &Observed { database: Some(observed()) }).unwrap();
+    let found = plan(&desired, &Observed { database: Some(observed()), storage: None }).unwrap();
     assert_eq!(found.steps.len(), 1);
     assert_eq!(found.steps[0].sql, "ALTER TABLE db.fullflow REMOVE TTL");
 }
