@@ -53,32 +53,12 @@ pub struct Metadata {
         version = "v1alpha1",
         kind = "QoeCollector",
         root = "Collector",
-        doc = "Receives what DPIs send, and stores it in ClickHouse.",
+        doc = "A QoeCollector of a cluster. Its definition is [`crate::kubernetes::collector_definition`].",
         plural = "qoecollectors",
-        shortname = "qoec",
-        category = "qoe",
         namespaced,
+        schema = "disabled",
         derive = "PartialEq",
         status = "crate::status::QoeCollectorStatus",
-        printcolumn(
-            name = "Ready",
-            type_ = "string",
-            json_path = ".status.conditions[?(@.type==\"Ready\")].status"
-        ),
-        printcolumn(name = "Receivers", type_ = "string", json_path = ".status.receiversReady"),
-        printcolumn(name = "Received", type_ = "string", json_path = ".status.totals.received"),
-        printcolumn(name = "Stored", type_ = "string", json_path = ".status.totals.stored"),
-        printcolumn(name = "Waiting", type_ = "string", json_path = ".status.totals.waiting"),
-        printcolumn(name = "Missing", type_ = "string", json_path = ".status.totals.missing"),
-        printcolumn(name = "Version", type_ = "string", json_path = ".status.version"),
-        printcolumn(name = "Schema", type_ = "string", json_path = ".status.schema.version", priority = 1),
-        printcolumn(
-            name = "Message",
-            type_ = "string",
-            json_path = ".status.conditions[?(@.type==\"Ready\")].message",
-            priority = 1
-        ),
-        printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     )
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -33,28 +33,12 @@ pub struct QoeDictionary {
         version = "v1alpha1",
         kind = "QoeDictionary",
         root = "Dictionary",
-        doc = "Names and attributes for what records carry only as numbers and addresses.",
+        doc = "A QoeDictionary of a cluster. Its definition is [`crate::kubernetes::dictionary_definition`].",
         plural = "qoedictionaries",
-        shortname = "qoed",
-        category = "qoe",
         namespaced,
+        schema = "disabled",
         derive = "PartialEq",
         status = "crate::status::QoeDictionaryStatus",
-        printcolumn(name = "Type", type_ = "string", json_path = ".spec.type"),
-        printcolumn(
-            name = "Ready",
-            type_ = "string",
-            json_path = ".status.conditions[?(@.type==\"Ready\")].status"
-        ),
-        printcolumn(name = "Rows", type_ = "integer", json_path = ".status.rows"),
-        printcolumn(name = "Version", type_ = "string", json_path = ".status.version"),
-        printcolumn(
-            name = "Message",
-            type_ = "string",
-            json_path = ".status.conditions[?(@.type==\"Ready\")].message",
-            priority = 1
-        ),
-        printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     )
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -10,6 +10,9 @@ use crate::quantity::Quantity;
 use crate::references::LocalReference;
 use crate::stream::Stream;
 
+/// Size of a journal unless told otherwise.
+pub const DEFAULT_JOURNAL: &str = "10Gi";
+
 /// A DPI and what it sends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]

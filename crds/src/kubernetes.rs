@@ -3,12 +3,19 @@
 //!
 //! Nothing here talks to a cluster.
 
+mod bounds;
+mod definition;
+mod reference;
+mod rules;
+mod schema;
 mod types;
 
 use kube::ResourceExt;
 
 pub use crate::collector::Collector;
 pub use crate::dictionary::Dictionary;
+pub use definition::{collector_definition, dictionary_definition};
+pub use reference::{collector_reference, dictionary_reference};
 
 use crate::{API_VERSION, Metadata, QoeCollector, QoeDictionary, collector, dictionary};
 

@@ -15,7 +15,7 @@ pub struct Network {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NetworkError {
     /// Not `address/prefix` at all.
-    #[error("expected a network such as 192.0.2.0/24 or 2001:db8::/32, got {0:?}")]
+    #[error("{NETWORK}, got {0:?}", NETWORK = crate::validate::words::NETWORK)]
     Malformed(String),
     /// The address has bits set behind the prefix: one address or the whole range may be meant.
     #[error("{text:?} has bits set behind the prefix: write {range} for the range or {host} for one address")]

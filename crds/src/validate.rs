@@ -8,6 +8,7 @@ mod dictionary;
 mod names;
 mod path;
 mod tables;
+pub mod words;
 
 pub use collector::{collector, collectors_of_one_host};
 pub use dictionary::{dictionaries_of_one_file, dictionary};

@@ -234,7 +234,7 @@ fn each_mistake_is_named() {
         (
             4,
             "  name: Main Office",
-            "c.yaml:4:9: metadata.name: expected a name of a-z, 0-9, - and ., got \"Main Office\"",
+            "c.yaml:4:9: metadata.name: expected a name of at most 40 of a-z, 0-9 and -, beginning with a letter and not ending with -, got \"Main Office\"",
         ),
         (
             5,

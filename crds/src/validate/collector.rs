@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{FieldPath, Problem, Problems, names, tables};
+use super::{FieldPath, Problem, Problems, names, tables, words};
 use crate::clickhouse::ClickHouse;
 use crate::collector::{QoeCollector, QoeCollectorSpec};
 use crate::dpi::{Dpi, ReceiverSpec};
@@ -15,11 +15,14 @@ pub const MIN_JOURNAL_BYTES: u64 = 16 << 20;
 /// Most inserts in flight.
 const MAX_INSERTERS: u32 = 64;
 
+/// Most servers that share the data.
+const MAX_SHARDS: u32 = 64;
+
 /// All that is wrong with one collector.
 pub fn collector(collector: &QoeCollector) -> Vec<Problem> {
     let mut problems = Problems::default();
     let root = FieldPath::root();
-    names::object_name(root.field("metadata").field("name"), &collector.metadata.name, &mut problems);
+    names::collector_name(root.field("metadata").field("name"), &collector.metadata.name, &mut problems);
     spec(&root.field("spec"), &collector.spec, &mut problems);
     problems.0
 }
@@ -41,6 +44,13 @@ fn spec(path: &FieldPath, spec: &QoeCollectorSpec, problems: &mut Problems) {
     tables::check(&path.field("tables"), &spec.tables, problems);
     elements(path, spec, problems);
 
+    if let Some(version) = &spec.version {
+        names::version(path.field("version"), version, problems);
+    }
+    let features = spec.nodes.iter().flat_map(|nodes| &nodes.cpu_features);
+    for (index, feature) in features.enumerate() {
+        names::cpu_feature(path.field("nodes").field("cpuFeatures").index(index), feature, problems);
+    }
     if let Some(zone) = &spec.time_zone {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"/_+-".contains(&byte);
         if zone.is_empty() || zone.len() > 64 || !zone.bytes().all(allowed) {
@@ -63,8 +73,12 @@ fn check_dpi(path: &FieldPath, dpi: &Dpi, problems: &mut Problems) {
         problems.add(streams.clone(), "expected at least one stream, got none");
     }
     let mut seen = HashSet::new();
+    let mut ports = HashMap::new();
     for (index, stream) in dpi.streams.iter().enumerate() {
         let path = streams.index(index);
+        if let Some(other) = ports.insert((stream.port, stream.transport), stream.name()) {
+            problems.add(path.field("port"), port_taken(stream, other, dpi.id));
+        }
         if !seen.insert(stream.name()) {
             let hint = if stream.name.is_none() { "; give it a name of its own" } else { "" };
             let message = format!("a stream named {} was given before{hint}", names::short(stream.name()));
@@ -87,7 +101,7 @@ fn check_stream(path: &FieldPath, stream: &Stream, problems: &mut Problems) {
         }
     }
     if stream.tls.is_some() && stream.transport == Transport::Udp {
-        problems.add(path.field("tls"), "TLS is possible with transport TCP only, got UDP");
+        problems.add(path.field("tls"), format!("{}, got UDP", words::TLS_NEEDS_TCP));
     }
     let mut domains = HashSet::new();
     for (index, domain) in stream.domains.iter().enumerate() {
@@ -127,7 +141,7 @@ fn check_receiver(path: &FieldPath, receiver: &ReceiverSpec, problems: &mut Prob
         && let Some(size) = &journal.size
         && size.bytes().is_none_or(|bytes| bytes < MIN_JOURNAL_BYTES)
     {
-        problems.add(path.field("journal").field("size"), format!("expected at least 16Mi, got {size}"));
+        problems.add(path.field("journal").field("size"), format!("{}, got {size}", words::JOURNAL_SIZE));
     }
     let Some(tuning) = &receiver.tuning else {
         return;
@@ -155,7 +169,7 @@ fn clickhouse(path: &FieldPath, clickhouse: &ClickHouse, problems: &mut Problems
             given.push(name);
         }
     }
-    let rule = "expected exactly one of managed, external, embedded";
+    let rule = words::ONE_CLICKHOUSE;
     match given.as_slice() {
         [_] => {}
         [] => problems.add(path.clone(), format!("{rule}, got none (all defaults are written {{}})")),
@@ -163,8 +177,9 @@ fn clickhouse(path: &FieldPath, clickhouse: &ClickHouse, problems: &mut Problems
     }
     if let Some(managed) = &clickhouse.managed {
         let path = path.field("managed");
-        if managed.shards == 0 {
-            problems.add(path.field("shards"), "expected at least 1, got 0");
+        if !(1..=MAX_SHARDS).contains(&managed.shards) {
+            let message = format!("expected 1-{MAX_SHARDS}, got {}", managed.shards);
+            problems.add(path.field("shards"), message);
         }
         let mut users = HashSet::new();
         for (index, user) in managed.users.iter().enumerate() {
@@ -210,6 +225,11 @@ fn elements(path: &FieldPath, spec: &QoeCollectorSpec, problems: &mut Problems) 
     }
 }
 
+fn port_taken(stream: &Stream, by: &str, dpi: u16) -> String {
+    let transport = stream.transport.as_str();
+    format!("{transport} port {} is taken by stream {} of DPI {dpi}", stream.port, names::short(by))
+}
+
 /// What is wrong between the collectors of one file when they run on one host; with the index
 /// of the one to blame. There, a port can be listened on once only.
 pub fn collectors_of_one_host(collectors: &[QoeCollector]) -> Vec<(usize, Problem)> {
@@ -230,12 +250,7 @@ pub fn collectors_of_one_host(collectors: &[QoeCollector]) -> Vec<(usize, Proble
                 if let Some((dpi, name)) = taken {
                     let path = root.field("spec").field("dpis").index(dpi_index);
                     let path = path.field("streams").index(stream_index).field("port");
-                    let message = format!(
-                        "{} port {} is taken by stream {} of DPI {dpi}",
-                        stream.transport.as_str(),
-                        stream.port,
-                        names::short(name),
-                    );
+                    let message = port_taken(stream, name, dpi);
                     problems.push((number, Problem { path, message }));
                 }
             }

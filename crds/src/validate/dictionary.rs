@@ -2,11 +2,8 @@
 
 use std::collections::HashSet;
 
-use super::{FieldPath, Problem, Problems, names};
+use super::{FieldPath, Problem, Problems, names, words};
 use crate::dictionary::QoeDictionary;
-
-/// The names of all sources, for messages.
-const SOURCES: &str = "inline, configMap, secret, http, table, file";
 
 /// All that is wrong with one dictionary.
 pub fn dictionary(dictionary: &QoeDictionary) -> Vec<Problem> {
@@ -19,9 +16,9 @@ pub fn dictionary(dictionary: &QoeDictionary) -> Vec<Problem> {
     let given = source.given();
     match given.as_slice() {
         [_] => {}
-        [] => problems.add(path.clone(), format!("expected exactly one of {SOURCES}, got none")),
+        [] => problems.add(path.clone(), format!("{}, got none", words::ONE_SOURCE)),
         several => {
-            let message = format!("expected exactly one of {SOURCES}, got {}", several.join(" and "));
+            let message = format!("{}, got {}", words::ONE_SOURCE, several.join(" and "));
             problems.add(path.clone(), message);
         }
     }

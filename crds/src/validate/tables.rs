@@ -1,6 +1,6 @@
 //! Rules for retention and rollups.
 
-use super::{FieldPath, Problems};
+use super::{FieldPath, Problems, words};
 use crate::duration::Duration;
 use crate::tables::{Interval, Rollup, Tables};
 
@@ -50,7 +50,7 @@ fn retention(path: &FieldPath, keep: Option<Duration>, cold: Option<Duration>, p
     if let (Some(keep), Some(cold)) = (keep, cold)
         && cold >= keep
     {
-        let message = format!("expected less than keepFor ({keep}), got {cold}");
+        let message = format!("{} ({keep}), got {cold}", words::LESS_THAN_KEEP_FOR);
         problems.add(path.field("moveToColdAfter"), message);
     }
 }
@@ -68,7 +68,8 @@ fn rollups(
         let path = path.field("rollups").index(index);
         if rollup.interval <= finer || !rollup.interval.minutes().is_multiple_of(finer.minutes()) {
             let message = format!(
-                "expected a multiple of the interval before ({}m), got {}m",
+                "{} ({}m), got {}m",
+                words::MULTIPLE_OF_INTERVAL,
                 finer.minutes(),
                 rollup.interval.minutes()
             );
@@ -77,7 +78,7 @@ fn rollups(
         if let Some(sooner) = sooner
             && rollup.after <= sooner
         {
-            let message = format!("expected more than the rollup before ({sooner}), got {}", rollup.after);
+            let message = format!("{} ({sooner}), got {}", words::MORE_THAN_BEFORE, rollup.after);
             problems.add(path.field("after"), message);
         }
         if let Some(keep) = keep
@@ -85,7 +86,7 @@ fn rollups(
         {
             problems.add(
                 path.field("after"),
-                format!("expected less than keepFor ({keep}), got {}", rollup.after),
+                format!("{} ({keep}), got {}", words::LESS_THAN_KEEP_FOR, rollup.after),
             );
         }
         finer = rollup.interval;

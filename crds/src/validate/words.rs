@@ -1,0 +1,21 @@
+//! The words of rules that both the API server and we check: one mistake, one message.
+
+/// A collector's name.
+pub const COLLECTOR_NAME: &str =
+    "expected a name of at most 40 of a-z, 0-9 and -, beginning with a letter and not ending with -";
+/// `clickhouse`.
+pub const ONE_CLICKHOUSE: &str = "expected exactly one of managed, external, embedded";
+/// `source` of a dictionary.
+pub const ONE_SOURCE: &str = "expected exactly one of inline, configMap, secret, http, table, file";
+/// `tls` of a stream.
+pub const TLS_NEEDS_TCP: &str = "TLS is possible with transport TCP only";
+/// `moveToColdAfter`, and `after` of a rollup.
+pub const LESS_THAN_KEEP_FOR: &str = "expected less than keepFor";
+/// `interval` of a rollup.
+pub const MULTIPLE_OF_INTERVAL: &str = "expected a multiple of the interval before";
+/// `after` of a rollup.
+pub const MORE_THAN_BEFORE: &str = "expected more than the rollup before";
+/// `size` of a journal.
+pub const JOURNAL_SIZE: &str = "expected at least 16Mi";
+/// `allowFrom`.
+pub const NETWORK: &str = "expected a network such as 192.0.2.0/24 or 2001:db8::/32";
