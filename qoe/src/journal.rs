@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use ipfix::cache::{Limits, TemplateCache};
 use ipfix::message::Sets;
-use receiver::insert::Target;
+use receiver::insert::{Access, Target};
 use receiver::inspect;
 use receiver::journal::Kind;
 use receiver::sessions::{Message, Messages};
@@ -123,8 +123,13 @@ fn print_templates(message: &Message<'_>) {
 #[allow(clippy::print_stdout, reason = "this is the program's output")]
 fn retry(selection: &Selection) -> anyhow::Result<()> {
     let connection = selection.data.connection()?;
-    let target =
-        Target::new(&connection.url, &connection.user, &connection.password()?, &connection.database);
+    let access = Access {
+        url: connection.url.clone(),
+        user: connection.user.clone(),
+        password: connection.password()?,
+        ca: None,
+    };
+    let target = Target::new(&access, &connection.database)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (mut stored, mut refused) = (0, 0);
     for directory in selection.journals()? {

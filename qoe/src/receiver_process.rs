@@ -1,12 +1,10 @@
 //! `qoe receiver`: one receiver process. `qoe up` starts it as a child; in a pod it is the whole
 //! container.
 
-use std::fs;
 use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Args;
-use crds::receiver::ReceiverConfig;
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::getppid;
@@ -36,10 +34,6 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         prctl::set_pdeathsig(Signal::SIGTERM).context("cannot ask for the parent's death")?;
         anyhow::ensure!(getppid().as_raw() == parent, "the parent has ended");
     }
-    let path = options.config.display();
-    let text = fs::read_to_string(&options.config).with_context(|| format!("cannot read {path}"))?;
-    let config: ReceiverConfig =
-        serde_json::from_str(&text).with_context(|| format!("{path} is not a receiver's configuration"))?;
-    receiver::run(&config)?;
+    receiver::run(&options.config)?;
     Ok(())
 }

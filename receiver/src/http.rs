@@ -1,7 +1,9 @@
 //! `/livez`, `/readyz`, `/metrics`, `/status`. Ready means that the journals accept, and nothing else:
-//! an outage of ClickHouse must not take the receiver out of its Service.
+//! an outage of ClickHouse must not take the receiver out of its Service. During a planned stop it is not ready
+//! and answers all the same.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -10,6 +12,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use prometheus_client::registry::Registry;
 
+use crate::reload::ConfigState;
 use crate::stream::StreamHandle;
 use crate::{metrics, status};
 
@@ -23,6 +26,10 @@ pub struct Shared {
     pub streams: Vec<Arc<StreamHandle>>,
     /// All metrics.
     pub registry: Registry,
+    /// How the configuration stands.
+    pub config: Arc<Mutex<ConfigState>>,
+    /// Set when a planned stop begins.
+    pub stop: Arc<AtomicBool>,
 }
 
 /// The routes.
@@ -45,6 +52,9 @@ async fn livez(State(shared): State<Arc<Shared>>) -> Response {
 }
 
 async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
+    if shared.stop.load(Ordering::Relaxed) {
+        return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response();
+    }
     let refusing: Vec<String> =
         shared.streams.iter().filter(|stream| !stream.accepts()).map(|stream| name(stream)).collect();
     if refusing.is_empty() {
@@ -65,7 +75,7 @@ async fn metrics_text(State(shared): State<Arc<Shared>>) -> Response {
 }
 
 async fn status_document(State(shared): State<Arc<Shared>>) -> Response {
-    Json(status::of_receiver(&shared.collector, shared.started_at, &shared.streams)).into_response()
+    Json(status::of_receiver(&shared)).into_response()
 }
 
 fn name(stream: &StreamHandle) -> String {

@@ -13,10 +13,13 @@
 //! - [`intent_log`]: what is about to be inserted and what is settled;
 //! - [`insert`]: ranges, tokens, retries, settlement;
 //! - [`ledger`], [`status`], [`metrics`], [`http`]: the three balances, for tables, people, machines;
+//! - [`config`] and [`reload`]: the configuration, and what changes in it meanwhile; [`cpu`];
 //! - [`stream`] and [`run`]: put together and run; [`inspect`]: journals from outside.
 //!
 //! What is promised is in `docs/guarantees.md`; the protocol's model is in `tests/protocol_model`.
 
+pub mod config;
+pub mod cpu;
 pub mod decode;
 pub mod http;
 pub mod insert;
@@ -27,6 +30,7 @@ pub mod ledger;
 pub mod listen;
 mod log_limit;
 pub mod metrics;
+pub mod reload;
 pub mod run;
 pub mod sessions;
 pub mod status;

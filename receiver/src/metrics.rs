@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use crds::receiver::StreamStatus;
 use prometheus_client::collector::Collector;
@@ -11,7 +11,9 @@ use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
+use crate::journal::lock;
 use crate::listen::Refusal;
+use crate::reload::ConfigState;
 use crate::status;
 use crate::stream::StreamHandle;
 
@@ -26,10 +28,32 @@ impl fmt::Debug for Streams {
     }
 }
 
+/// Reads how the configuration stands when it is asked.
+#[derive(Debug)]
+struct Configuration(Arc<Mutex<ConfigState>>);
+
+impl Collector for Configuration {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let state = lock(&self.0).clone();
+        let help = "Changes of the configuration files since the process began";
+        let mut reloads = encoder.encode_descriptor("config_reloads", help, None, MetricType::Counter)?;
+        for (result, count) in
+            [("applied", state.applied), ("invalid", state.invalid), ("restart", state.restart)]
+        {
+            let labels: Labels = vec![("result", result.to_string())];
+            reloads.encode_family(&labels)?.encode_counter::<NoLabelSet, u64, u64>(&count, None)?;
+        }
+        let help = "1 if everything in the configuration files is in force";
+        let mut in_force = encoder.encode_descriptor("config_in_force", help, None, MetricType::Gauge)?;
+        in_force.encode_gauge(&i64::from(state.error.is_none()))
+    }
+}
+
 /// A registry of all metrics of a receiver.
-pub fn registry(streams: Vec<Arc<StreamHandle>>) -> Registry {
+pub fn registry(streams: Vec<Arc<StreamHandle>>, config: Arc<Mutex<ConfigState>>) -> Registry {
     let mut registry = Registry::with_prefix("qoe_receiver");
     registry.register_collector(Box::new(Streams(streams)));
+    registry.register_collector(Box::new(Configuration(config)));
     registry
 }
 

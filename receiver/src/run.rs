@@ -2,22 +2,27 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::future::IntoFuture;
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
-use crds::receiver::ReceiverConfig;
+use crds::collector::NodePolicy;
+use crds::receiver::{ReceiverConfig, hash_of};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::config::{self, ConfigError};
 use crate::http::{self, Shared};
-use crate::insert::{Target, now_us};
+use crate::insert::{Access, Target, now_us};
 use crate::journal::Quota;
-use crate::stream::{self, Prepared, StreamError, StreamHandle};
-use crate::{ledger, metrics};
+use crate::listen::{self, Allowed, Tls, TlsPem};
+use crate::reload::{self, ConfigState, Watcher};
+use crate::stream::{self, Prepared, StreamError, StreamHandle, Surroundings};
+use crate::{cpu, ledger, metrics};
 
 /// From the signal to the exit. Listeners read on for five seconds of it at most.
 const STOP_WITHIN: Duration = Duration::from_secs(9);
@@ -31,13 +36,18 @@ pub enum RunError {
     /// One of its streams.
     #[error(transparent)]
     Stream(#[from] StreamError),
-    /// The password file.
-    #[error("the password file {path} cannot be read")]
-    Password {
-        /// Its path.
-        path: PathBuf,
-        /// What the operating system said.
-        source: io::Error,
+    /// Its configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Its CPU.
+    #[error(
+        "{model} lacks {missing}, and the configuration requires it: run on another machine, or set the policy to Prefer"
+    )]
+    Cpu {
+        /// What the CPU calls itself.
+        model: String,
+        /// Names of features.
+        missing: String,
     },
     /// The address of metrics and status.
     #[error("cannot serve metrics and status on {address}")]
@@ -52,74 +62,157 @@ pub enum RunError {
     Io(#[from] io::Error),
 }
 
-/// Receives until SIGTERM or SIGINT, then stops in order.
-pub fn run(config: &ReceiverConfig) -> Result<(), RunError> {
-    let password_file = &config.clickhouse.password_file;
-    let password = fs::read_to_string(password_file)
-        .map_err(|source| RunError::Password { path: password_file.clone(), source })?;
-    let clickhouse = &config.clickhouse;
-    let target = Target::new(&clickhouse.url, &clickhouse.user, password.trim(), &clickhouse.database);
-    let stop = Arc::new(AtomicBool::new(false));
-    let prepared = prepare_all(config, &target, &stop)?;
+/// What a process started with.
+struct Started {
+    config: ReceiverConfig,
+    access: Access,
+    state: Arc<Mutex<ConfigState>>,
+    stop: Arc<AtomicBool>,
+}
+
+/// Receives as the configuration in a file says until SIGTERM or SIGINT, then stops in order.
+pub fn run(path: &Path) -> Result<(), RunError> {
     // One runtime with threads of its own: a connection to the server is used by whoever needs one, and
     // must go on while the thread that made it is busy or waits for a lock.
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(RUNTIME_THREADS).enable_all().build()?;
+    // Before any port is bound: from there on a signal must not cut anything off. They stay ours to the end,
+    // so that a second one changes nothing.
+    let signals = {
+        let _inside = runtime.enter();
+        Signals::new()?
+    };
+    let started = start(path)?;
+    let Started { config, access, state, stop } = &started;
+    let target = Target::new(access, &config.clickhouse.database).map_err(ConfigError::from)?;
     let mut streams = Vec::new();
-    for stream in prepared {
-        streams.push(stream.start(&stop, runtime.handle())?);
+    for stream in prepare_all(config, &target, stop)? {
+        streams.push(stream.start(stop, runtime.handle())?);
     }
-    let served = runtime.block_on(serve(config, streams.clone()));
+    let watcher = Watcher::new(
+        path.to_path_buf(),
+        config.clone(),
+        access.clone(),
+        streams.clone(),
+        target,
+        state.clone(),
+    );
+    let served = runtime.block_on(serve(&started, streams.clone(), watcher, signals));
     if served.is_ok() {
-        stop_in_order(&streams, &config.collector, &stop, &runtime);
+        stop_in_order(&streams, &config.collector, stop, &runtime);
     }
     // Inserters may still wait for an answer, which they cannot do without it: it ends with the process.
     std::mem::forget(runtime);
     served
 }
 
+/// Reads and checks the configuration.
+fn start(path: &Path) -> Result<Started, RunError> {
+    let bytes = config::read(path)?;
+    let (config, unknown) = config::parse(path, &bytes)?;
+    reload::note_unknown(&unknown);
+    let missing = cpu::missing(&config.cpu_features).map_err(ConfigError::from)?;
+    if config.cpu_policy == NodePolicy::Require && !missing.is_empty() {
+        return Err(RunError::Cpu { model: cpu::model(), missing: missing.join(", ") });
+    }
+    reload::warn_of_missing(config.cpu_policy, &missing);
+    let access = config::access(&config.clickhouse)?;
+    let state = ConfigState {
+        hash: hash_of(&bytes),
+        cpu_missing: reload::shown(config.cpu_policy, missing),
+        ..ConfigState::default()
+    };
+    let stop = Arc::new(AtomicBool::new(false));
+    Ok(Started { config, access, state: Arc::new(Mutex::new(state)), stop })
+}
+
 fn prepare_all(
     config: &ReceiverConfig,
     target: &Target,
     stop: &Arc<AtomicBool>,
-) -> Result<Vec<Prepared>, StreamError> {
+) -> Result<Vec<Prepared>, RunError> {
+    let mut networks = config::networks(config)?;
     let mut prepared = Vec::new();
     for dpi in &config.dpis {
         let quota = Quota::new(dpi.journal.quota_bytes);
         for stream in &dpi.streams {
-            let (quota, target, stop) = (quota.clone(), target.clone(), stop.clone());
-            prepared.push(stream::prepare(&config.data_dir, dpi, stream, quota, target, stop)?);
+            let tls = |source| ConfigError::Tls { dpi: dpi.id, stream: stream.name.clone(), source };
+            let surroundings = Surroundings {
+                quota: quota.clone(),
+                target: target.clone(),
+                allowed: Allowed::new(networks.remove(&(dpi.id, stream.name.clone())).unwrap_or_default()),
+                tls: match &stream.tls {
+                    Some(files) => Some(Tls::new(&TlsPem::read(files).map_err(tls)?).map_err(tls)?),
+                    None => None,
+                },
+                stop: stop.clone(),
+            };
+            prepared.push(stream::prepare(&config.data_dir, dpi, stream, surroundings)?);
         }
     }
     Ok(prepared)
 }
 
-/// Answers requests and writes the ledger until a signal comes.
-async fn serve(config: &ReceiverConfig, streams: Vec<Arc<StreamHandle>>) -> Result<(), RunError> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let bound = TcpListener::bind(config.http)
-        .await
-        .map_err(|source| RunError::Http { address: config.http, source })?;
+/// The signals that mean something to us.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Signals> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+}
+
+/// Answers requests, follows the configuration and writes the ledger until a signal comes. Requests are answered
+/// to the end of the process.
+async fn serve(
+    started: &Started,
+    streams: Vec<Arc<StreamHandle>>,
+    watcher: Watcher,
+    mut signals: Signals,
+) -> Result<(), RunError> {
+    let config = &started.config;
+    let http = |source| RunError::Http { address: config.http, source };
+    let bound = TcpListener::from_std(listen::listen(config.http).map_err(http)?).map_err(http)?;
     let address = bound.local_addr()?;
     write_addresses(&config.data_dir, address, &streams)?;
     for stream in &streams {
-        tracing::info!(dpi = stream.dpi, stream = stream.config.name, address = %stream.address, transport = stream.config.transport.as_str(), "listening");
+        let (transport, tls) = (stream.config.transport.as_str(), stream.tls.is_some());
+        tracing::info!(dpi = stream.dpi, stream = stream.config.name, address = %stream.address, transport, tls, "listening");
     }
     tracing::info!(%address, "metrics and status");
     let shared = Arc::new(Shared {
         collector: config.collector.clone(),
         started_at: now_us() / 1000,
-        registry: metrics::registry(streams.clone()),
+        registry: metrics::registry(streams.clone(), started.state.clone()),
         streams: streams.clone(),
+        config: started.state.clone(),
+        stop: started.stop.clone(),
     });
     let server = axum::serve(bound, http::router(shared));
+    let mut server = tokio::spawn(server.into_future());
+    let (wake, woken) = mpsc::channel();
+    std::thread::Builder::new().name("reload".to_string()).spawn(move || watcher.watch(&woken))?;
+    let look_at_hangup = async {
+        while signals.hangup.recv().await.is_some() {
+            let _ = wake.send(());
+        }
+    };
     tokio::select! {
-        served = server => served?,
+        served = &mut server => served.map_err(io::Error::other)??,
         () = write_ledger(&streams, &config.collector) => {}
-        _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
-        _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
+        () = look_at_hangup => {}
+        _ = signals.terminate.recv() => tracing::info!("SIGTERM: stopping"),
+        _ = signals.interrupt.recv() => tracing::info!("SIGINT: stopping"),
     }
+    started.stop.store(true, Ordering::Relaxed);
     Ok(())
 }
 

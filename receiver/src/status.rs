@@ -5,6 +5,7 @@ use crds::receiver::{
     DestinationStatus, DpiStatus, GapStatus, JournalStatus, SequenceStatus, Status, StreamStatus, WireStatus,
 };
 
+use crate::http::Shared;
 use crate::journal::lock;
 use crate::stream::StreamHandle;
 
@@ -85,9 +86,9 @@ pub fn of_stream(stream: &StreamHandle) -> StreamStatus {
 }
 
 /// The status of a whole receiver.
-pub fn of_receiver(collector: &str, started_at: u64, streams: &[std::sync::Arc<StreamHandle>]) -> Status {
+pub fn of_receiver(shared: &Shared) -> Status {
     let mut dpis: Vec<DpiStatus> = Vec::new();
-    for stream in streams {
+    for stream in &shared.streams {
         let status = of_stream(stream);
         match dpis.iter_mut().find(|dpi| dpi.id == stream.dpi) {
             Some(dpi) => dpi.streams.push(status),
@@ -98,12 +99,15 @@ pub fn of_receiver(collector: &str, started_at: u64, streams: &[std::sync::Arc<S
             }),
         }
     }
+    let config = lock(&shared.config).clone();
     Status {
-        collector: collector.to_string(),
+        collector: shared.collector.clone(),
         version: env!("CARGO_PKG_VERSION").to_string(),
-        started_at,
+        started_at: shared.started_at,
         dpis,
-        ..Status::default()
+        config_hash: config.hash,
+        config_error: config.error,
+        cpu_missing: config.cpu_missing,
     }
 }
 

@@ -7,13 +7,12 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crds::Network;
 use crds::receiver::{DpiConfig, JournalConfig, StreamConfig};
 
 use crate::insert::{Pipeline, PipelineOptions, Target};
 use crate::intent_log::{IntentLog, Recovered, Wire};
 use crate::journal::{Fsync, Journal, JournalWriter, OpenError, Options, Quota, lock};
-use crate::listen::{Listener, ListenerOptions, WireCounters};
+use crate::listen::{Allowed, Listener, ListenerOptions, Tls, WireCounters};
 
 /// How often the house is kept.
 const HOUSEKEEPING: Duration = Duration::from_millis(100);
@@ -75,6 +74,10 @@ pub struct StreamHandle {
     pub journal: Arc<Journal>,
     /// What the listener counts.
     pub wire: Arc<WireCounters>,
+    /// Who may send.
+    pub allowed: Arc<Allowed>,
+    /// Its TLS.
+    pub tls: Option<Arc<Tls>>,
     /// On the way to the table.
     pub pipeline: Arc<Pipeline>,
     /// Journal bytes a second, of the last half minute.
@@ -96,15 +99,28 @@ pub fn journal_dir(data_dir: &Path, dpi: u16, stream: &str) -> PathBuf {
     data_dir.join("journal").join(format!("dpi-{dpi}-{stream}"))
 }
 
+/// What a stream is given besides its configuration.
+pub struct Surroundings {
+    /// Of the DPI's journals.
+    pub quota: Arc<Quota>,
+    /// Where rows go.
+    pub target: Target,
+    /// Who may send.
+    pub allowed: Arc<Allowed>,
+    /// TLS of its listener.
+    pub tls: Option<Arc<Tls>>,
+    /// Set when the process is to end.
+    pub stop: Arc<AtomicBool>,
+}
+
 /// Opens everything that a stream needs; nothing is received or sent yet.
 pub fn prepare(
     data_dir: &Path,
     dpi: &DpiConfig,
     config: &StreamConfig,
-    quota: Arc<Quota>,
-    target: Target,
-    stop: Arc<AtomicBool>,
+    surroundings: Surroundings,
 ) -> Result<Prepared, StreamError> {
+    let Surroundings { quota, target, allowed, tls, stop } = surroundings;
     let label = format!("dpi {} {}", dpi.id, config.name);
     let dir = journal_dir(data_dir, dpi.id, &config.name);
     // The declaration lives as long as the process, which reads its configuration once.
@@ -121,7 +137,8 @@ pub fn prepare(
     let listener_options = ListenerOptions {
         address: config.listen,
         transport: config.transport,
-        allow_from: networks(&config.allow_from, &label)?,
+        allowed: allowed.clone(),
+        tls: tls.clone(),
         label: label.clone(),
     };
     let listener = Listener::bind(listener_options).map_err(|source| StreamError::Bind {
@@ -149,6 +166,8 @@ pub fn prepare(
         address: listener.local_address(),
         journal,
         wire: Arc::new(WireCounters::continued(wire)),
+        allowed,
+        tls,
         pipeline: Arc::new(pipeline),
         bytes_per_second: AtomicU64::new(0),
         listening: AtomicBool::new(false),
@@ -183,29 +202,22 @@ fn wire_so_far(recovered: &Recovered, journaled: u64) -> Wire {
     Wire { arrived: journaled + refused, journaled, ..wire }
 }
 
-fn networks(texts: &[String], label: &str) -> Result<Vec<Network>, StreamError> {
-    let parse = |text: &String| {
-        text.parse::<Network>().map_err(|error| StreamError::Config {
-            label: label.to_string(),
-            problem: format!("allowFrom: {error}"),
-        })
-    };
-    texts.iter().map(parse).collect()
-}
-
 /// The smallest segment: templates at its head, the largest batch of datagrams, and some frames.
 const MIN_SEGMENT_BYTES: u64 = 16 << 20;
 
 fn options(config: &JournalConfig) -> Options {
-    Options {
-        segment_bytes: config.segment_bytes.max(MIN_SEGMENT_BYTES),
-        fsync: match config.fsync {
-            crds::dpi::Fsync::Never => Fsync::Never,
-            crds::dpi::Fsync::Interval => Fsync::Interval(Duration::from_millis(config.fsync_interval_ms)),
-            crds::dpi::Fsync::Always => Fsync::Always,
-        },
-        keep_after_commit: Duration::from_millis(config.keep_after_commit_ms),
-    }
+    let (fsync, keep_after_commit) = durability(config);
+    Options { segment_bytes: config.segment_bytes.max(MIN_SEGMENT_BYTES), fsync, keep_after_commit }
+}
+
+/// When frames are forced to the disk, and how long segments are kept.
+pub fn durability(config: &JournalConfig) -> (Fsync, Duration) {
+    let fsync = match config.fsync {
+        crds::dpi::Fsync::Never => Fsync::Never,
+        crds::dpi::Fsync::Interval => Fsync::Interval(Duration::from_millis(config.fsync_interval_ms)),
+        crds::dpi::Fsync::Always => Fsync::Always,
+    };
+    (fsync, Duration::from_millis(config.keep_after_commit_ms))
 }
 
 impl Prepared {
@@ -257,14 +269,14 @@ impl StreamHandle {
 
     /// Forces frames to the disk, writes checkpoints, recycles segments; for the process's life.
     fn keep_house(&self) {
-        let interval = match self.journal.options().fsync {
-            Fsync::Interval(interval) => Some(interval),
-            Fsync::Never | Fsync::Always => None,
-        };
         let mut synced = Instant::now();
         let mut looked = Instant::now();
         let mut measured = (Instant::now(), self.journal.published().bytes);
         loop {
+            let interval = match self.journal.options().fsync {
+                Fsync::Interval(interval) => Some(interval),
+                Fsync::Never | Fsync::Always => None,
+            };
             std::thread::sleep(interval.unwrap_or(HOUSEKEEPING).min(HOUSEKEEPING));
             if interval.is_some_and(|interval| synced.elapsed() >= interval) {
                 self.tell("the journal cannot be forced to the disk", self.journal.sync());

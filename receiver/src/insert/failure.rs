@@ -96,6 +96,12 @@ mod tests {
             "Code: 241. DB::Exception: Memory limit (total) exceeded",
             "Code: 252. DB::Exception: Too many parts",
             "Code: 33. DB::Exception: Cannot read all data",
+            // A password that is wrong, or not yet right: the file is looked at all the time.
+            "Code: 516. DB::Exception: qoe: Authentication failed: password is incorrect",
+            "Code: 192. DB::Exception: There is no user `qoe`",
+            "Code: 497. DB::Exception: qoe: Not enough privileges",
+            "401 Unauthorized",
+            "403 Forbidden",
             "502 Bad Gateway",
             "",
         ] {

@@ -20,7 +20,7 @@ pub use failure::Failure;
 pub use halve::{SetAside, read_set_aside};
 pub use pipeline::{Pipeline, PipelineOptions, now_us};
 pub use send::Workshop;
-pub use target::{PINNED, Target};
+pub use target::{Access, PINNED, Target};
 
 use crate::intent_log::Range;
 

@@ -90,6 +90,7 @@ pub struct Pipeline {
     consumed_bytes: AtomicU64,
     last_error: Mutex<Option<String>>,
     retries: AtomicU64,
+    max_delay_us: AtomicU64,
     /// Frames need not ripen any more: everything is to be sent now.
     hurry: AtomicBool,
     /// Workers end, also in the middle of retries.
@@ -107,12 +108,19 @@ impl Pipeline {
         noted: VecDeque<(Intent, Option<Done>)>,
         newest_frame: u64,
     ) -> Pipeline {
-        let cutter = Cutter::new(options.max_delay);
+        let max_delay_us = micros(options.max_delay);
         let columns = crate::journal::frame::crc32c(options.stream.column_list().as_bytes());
         let version = format!("{}+{columns:08x}", env!("CARGO_PKG_VERSION"));
         let live = Mutex::new(Arc::new(decoder.state.clone()));
         let to_resume = Some(newest_frame);
-        let baton = Baton { reader, decoder, cutter, noted, to_resume, already_stored: BTreeSet::new() };
+        let baton = Baton {
+            reader,
+            decoder,
+            cutter: Cutter::new(),
+            noted,
+            to_resume,
+            already_stored: BTreeSet::new(),
+        };
         Pipeline {
             options,
             journal,
@@ -126,6 +134,7 @@ impl Pipeline {
             consumed_bytes: AtomicU64::new(0),
             last_error: Mutex::new(None),
             retries: AtomicU64::new(0),
+            max_delay_us: AtomicU64::new(max_delay_us),
             hurry: AtomicBool::new(false),
             give_up: AtomicBool::new(false),
         }
@@ -234,7 +243,9 @@ impl Pipeline {
         let Some(first) = scout.peek(&mut Vec::new())? else { return Ok(None) };
         let published = self.journal.published();
         let there = published.bytes.saturating_sub(self.consumed_bytes.load(Ordering::Relaxed));
-        let ripe = baton.cutter.ripe(first.header.number, first.header.arrival_us, now_us(), there);
+        let max_delay = Duration::from_micros(self.max_delay_us.load(Ordering::Relaxed));
+        let first = (first.header.number, first.header.arrival_us);
+        let ripe = baton.cutter.ripe(max_delay, first, now_us(), there);
         if !ripe && !self.hurry.load(Ordering::Relaxed) {
             return Ok(None);
         }
@@ -343,6 +354,11 @@ impl Pipeline {
         self.give_up.load(Ordering::Relaxed)
     }
 
+    /// Changes how long frames wait for others.
+    pub fn set_max_delay(&self, max_delay: Duration) {
+        self.max_delay_us.store(micros(max_delay), Ordering::Relaxed);
+    }
+
     /// From now on nothing waits to become a larger insert.
     pub fn hurry(&self) {
         self.hurry.store(true, Ordering::Relaxed);
@@ -388,6 +404,10 @@ impl Pipeline {
     pub fn last_error(&self) -> Option<String> {
         lock(&self.last_error).clone()
     }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// Microseconds since 1970, UTC.

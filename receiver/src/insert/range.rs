@@ -35,16 +35,15 @@ pub struct Cut {
 
 /// Knows how large ranges should be.
 pub struct Cutter {
-    max_delay: Duration,
     bytes_per_row: u64,
     /// Since when the next range's first frame has been waiting, by a clock that cannot be set.
     waiting: Option<(u64, Instant)>,
 }
 
 impl Cutter {
-    /// Ranges wait at most `max_delay` for more frames.
-    pub fn new(max_delay: Duration) -> Cutter {
-        Cutter { max_delay, bytes_per_row: FIRST_GUESS, waiting: None }
+    /// Knows nothing of the records yet.
+    pub fn new() -> Cutter {
+        Cutter { bytes_per_row: FIRST_GUESS, waiting: None }
     }
 
     /// Learns from a decoded range how many journal bytes a row takes.
@@ -59,16 +58,22 @@ impl Cutter {
     }
 
     /// Whether frames, of which the first has this number and arrived at `first_us`, need not wait for
-    /// more: enough are there, or they have waited long enough. Arrival times may be ahead of a clock
+    /// more: enough are there, or they have waited for `max_delay`. Arrival times may be ahead of a clock
     /// that was set back, so it also counts how long we have seen the first frame wait.
-    pub fn ripe(&mut self, first: u64, first_us: u64, now_us: u64, bytes_there: u64) -> bool {
+    pub fn ripe(
+        &mut self,
+        max_delay: Duration,
+        (first, first_us): (u64, u64),
+        now_us: u64,
+        bytes_there: u64,
+    ) -> bool {
         let (number, since) = *self.waiting.get_or_insert_with(|| (first, Instant::now()));
         if number != first {
             self.waiting = Some((first, Instant::now()));
         }
         let seen = if number == first { since.elapsed() } else { Duration::ZERO };
         let waited = Duration::from_micros(now_us.saturating_sub(first_us));
-        waited.max(seen) >= self.max_delay || bytes_there >= self.target_bytes()
+        waited.max(seen) >= max_delay || bytes_there >= self.target_bytes()
     }
 
     /// The next range from where `reader` stands. `same` tells frames apart that must not share a

@@ -2,14 +2,16 @@
 //! nothing, is deduplicated and is acknowledged only when it is stored. Must never retry by itself.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use clickhouse::Client;
 use clickhouse::insert_formatted::InsertFormatted;
-use schema::{LEDGER, LedgerRow};
+use schema::{ConnectError, LEDGER, LedgerRow};
 
 use super::failure::Failure;
+use crate::journal::lock;
 
 /// How long the server may take to accept one chunk.
 const SEND_TIMEOUT: Duration = Duration::from_secs(30);
@@ -17,6 +19,27 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 const ACKNOWLEDGE_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long a question may take.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How a server is reached.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Access {
+    /// `http://HOST:PORT` or `https://HOST:PORT`.
+    pub url: String,
+    /// Login.
+    pub user: String,
+    /// Its password.
+    pub password: String,
+    /// PEM certificates that are trusted instead of the system's.
+    pub ca: Option<Vec<u8>>,
+}
+
+impl Access {
+    /// A client; nothing is sent yet.
+    pub fn client(&self) -> Result<Client, ConnectError> {
+        let client = schema::connect(&self.url, &self.user, &self.password, self.ca.as_deref())?;
+        Ok(client.with_validation(false))
+    }
+}
 
 /// Settings of each insert. A server or profile default must not be able to change any of them.
 pub const PINNED: [(&str, &str); 11] = [
@@ -37,30 +60,37 @@ pub const PINNED: [(&str, &str); 11] = [
     ("max_execution_time", "300"),
 ];
 
-/// A ClickHouse server, one shard.
+/// A ClickHouse server, one shard. Clones are the same one: what is replaced in one is in all.
 #[derive(Clone)]
 pub struct Target {
-    client: Client,
+    client: Arc<Mutex<Client>>,
     /// The database of all tables.
     pub database: String,
 }
 
 impl Target {
-    /// A client; nothing is sent yet.
-    pub fn new(url: &str, user: &str, password: &str, database: &str) -> Target {
-        let client = Client::default()
-            .with_url(url)
-            .with_user(user)
-            .with_password(password)
-            .with_product_info("qoeplane", env!("CARGO_PKG_VERSION"))
-            .with_validation(false);
-        Target { client, database: database.to_string() }
+    /// The server as these credentials reach it; nothing is sent yet.
+    pub fn new(access: &Access, database: &str) -> Result<Target, ConnectError> {
+        let client = Arc::new(Mutex::new(access.client()?));
+        Ok(Target { client, database: database.to_string() })
+    }
+
+    /// Reaches the server in another way from the next request on. One that is on its way ends as it has
+    /// begun.
+    pub fn replace(&self, access: &Access) -> Result<(), ConnectError> {
+        let client = access.client()?;
+        *lock(&self.client) = client;
+        Ok(())
+    }
+
+    fn client(&self) -> Client {
+        lock(&self.client).clone()
     }
 
     /// Begins an insert; `sql` ends in `FORMAT Native`.
     pub fn begin(&self, sql: &str, token: &str) -> Insert {
         let mut insert =
-            self.client.insert_formatted_with(sql).with_setting("insert_deduplication_token", token);
+            self.client().insert_formatted_with(sql).with_setting("insert_deduplication_token", token);
         for (name, value) in PINNED {
             insert = insert.with_setting(name, value);
         }
@@ -69,7 +99,7 @@ impl Target {
 
     /// The server's version.
     pub async fn version(&self) -> Result<String, Failure> {
-        self.ask(self.client.query("SELECT version()").fetch_one::<String>()).await
+        self.ask(self.client().query("SELECT version()").fetch_one::<String>()).await
     }
 
     /// Rows of one journal that arrived within a closed interval (microseconds since 1970), by the
@@ -86,7 +116,7 @@ impl Target {
             self.qualified(table),
             where_arrived(journal, from_us, to_us)
         );
-        let rows = self.ask(self.client.query_raw(&sql).fetch_all::<(i64, u64)>()).await?;
+        let rows = self.ask(self.client().query_raw(&sql).fetch_all::<(i64, u64)>()).await?;
         Ok(rows
             .into_iter()
             .filter_map(|(arrival, rows)| Some((u64::try_from(arrival).ok()?, rows)))
@@ -95,8 +125,7 @@ impl Target {
 
     /// Inserts one row of the ledger with the pinned settings.
     pub async fn insert_ledger_row(&self, row: &LedgerRow, token: &str) -> Result<(), Failure> {
-        let mut insert =
-            self.client.clone().with_database(&self.database).insert::<LedgerRow>(LEDGER).await?;
+        let mut insert = self.client().with_database(&self.database).insert::<LedgerRow>(LEDGER).await?;
         insert = insert.with_setting("insert_deduplication_token", token);
         for (name, value) in PINNED {
             insert = insert.with_setting(name, value);

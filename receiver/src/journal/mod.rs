@@ -134,7 +134,8 @@ pub struct Published {
 pub struct Journal {
     dir: PathBuf,
     identity: uuid::Uuid,
-    options: Options,
+    segment_bytes: u64,
+    options: Mutex<Options>,
     quota: Arc<Quota>,
     segments: Mutex<Vec<Arc<SegmentFile>>>,
     spares: Mutex<Vec<PathBuf>>,
@@ -167,7 +168,8 @@ impl Journal {
         Ok(Arc::new(Journal {
             dir: dir.to_path_buf(),
             identity,
-            options,
+            segment_bytes: options.segment_bytes,
+            options: Mutex::new(options),
             quota,
             segments: Mutex::new(segments),
             spares: Mutex::new(spares),
@@ -196,9 +198,26 @@ impl Journal {
         self.identity.as_fields().0
     }
 
-    /// Size and durability.
-    pub fn options(&self) -> &Options {
-        &self.options
+    /// Size and durability, as of now.
+    pub fn options(&self) -> Options {
+        *lock(&self.options)
+    }
+
+    /// Changes how durable frames are and how long segments are kept. When it returns, every frame that was
+    /// appended before is as durable as new ones are.
+    pub fn set_durability(&self, fsync: Fsync, keep_after_commit: Duration) -> std::io::Result<()> {
+        let before = {
+            let mut options = lock(&self.options);
+            options.keep_after_commit = keep_after_commit;
+            std::mem::replace(&mut options.fsync, fsync)
+        };
+        if before == fsync || fsync == Fsync::Never {
+            return Ok(());
+        }
+        // Frames that were nobody's to force to the disk are in any of them.
+        let written = lock(&self.segments).clone();
+        *lock(&self.needs_sync) = written;
+        self.sync()
     }
 
     /// The quota that it shares with the DPI's other journals.
@@ -227,7 +246,7 @@ impl Journal {
 
     /// Bytes of all segments, spare ones included.
     pub fn bytes_on_disk(&self) -> u64 {
-        (lock(&self.segments).len() + lock(&self.spares).len()) as u64 * self.options.segment_bytes
+        (lock(&self.segments).len() + lock(&self.spares).len()) as u64 * self.segment_bytes
     }
 
     /// Whether the journal takes frames now: neither full nor refused by the disk.
@@ -239,7 +258,7 @@ impl Journal {
     /// sending any more who would notice.
     pub fn is_full(&self) -> bool {
         self.full.load(Ordering::Relaxed)
-            && self.quota.left() < self.options.segment_bytes
+            && self.quota.left() < self.segment_bytes
             && lock(&self.spares).is_empty()
     }
 
@@ -255,7 +274,7 @@ impl Journal {
         let mut segments = lock(&self.segments);
         while let [oldest, next, ..] = segments.as_slice() {
             let needed = next.first > keep_from || pinned.contains(&oldest.first);
-            let kept = oldest.committed_for() < self.options.keep_after_commit && !self.is_full();
+            let kept = oldest.committed_for() < self.options().keep_after_commit && !self.is_full();
             if needed || kept {
                 break;
             }
@@ -279,7 +298,7 @@ impl Journal {
             spares.push(retired.retire()?);
         } else {
             fs::remove_file(&retired.path)?;
-            self.quota.give_back(self.options.segment_bytes);
+            self.quota.give_back(self.segment_bytes);
         }
         Ok(())
     }
@@ -297,7 +316,7 @@ impl Journal {
         }
         // What cannot be removed now is found at the next start.
         let _ = fs::remove_file(&begun);
-        self.quota.give_back(self.options.segment_bytes);
+        self.quota.give_back(self.segment_bytes);
     }
 
     /// Forces what was appended to the disk; nothing with [`Fsync::Never`]. Two calls do not overlap,

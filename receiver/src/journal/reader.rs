@@ -179,7 +179,7 @@ impl JournalReader {
     ) -> std::io::Result<()> {
         let limit = next.as_ref().map_or(published, |next| next.first - 1);
         let mut offset = self.offset + ALIGNMENT as u64;
-        while offset + HEADER_LEN as u64 <= self.journal.options.segment_bytes {
+        while offset + HEADER_LEN as u64 <= self.journal.segment_bytes {
             if let Some(header) = read_header(segment, offset, self.journal.id())?
                 && header.kind != Kind::Head
                 && header.number >= self.number

@@ -27,7 +27,7 @@ impl Journal {
         let mut segments = lock(&self.segments).clone();
         let behind = segments.partition_point(|segment| segment.first <= number);
         segments.truncate(behind.max(1));
-        let mut sessions = SessionTable::new(self.options.segment_bytes);
+        let mut sessions = SessionTable::new(self.segment_bytes);
         let mut found = Recovered::default();
         let Some(last) = segments.last() else { return Ok((sessions, found)) };
         found.last_number = last.first.saturating_sub(1);
@@ -60,7 +60,7 @@ impl Journal {
 
     /// Whether the head of a segment is there to its end.
     fn has_head(&self, segment: &SegmentFile) -> io::Result<bool> {
-        let mut scratch = SessionTable::new(self.options.segment_bytes);
+        let mut scratch = SessionTable::new(self.segment_bytes);
         let mut note: Option<HeadNote> = None;
         walk(segment, self.id(), |header, payload| {
             if header.kind != Kind::Head {

@@ -155,7 +155,7 @@ impl JournalWriter {
     }
 
     fn fits(&self, needed: u64) -> bool {
-        let limit = self.journal.options.segment_bytes;
+        let limit = self.journal.segment_bytes;
         self.segment.as_ref().is_some_and(|open| open.offset + needed <= limit)
     }
 
@@ -204,7 +204,7 @@ impl JournalWriter {
 
     fn begin_segment(&mut self) -> io::Result<bool> {
         let journal = self.journal.clone();
-        let size = journal.options.segment_bytes;
+        let size = journal.segment_bytes;
         let spare = lock(&journal.spares).pop();
         let full = spare.is_none() && !journal.quota.take(size);
         journal.full.store(full, Ordering::Relaxed);
@@ -270,7 +270,7 @@ fn write(
     parts.extend_from_slice(payload);
     parts.push(padding);
     write_all_at(&open.file, &parts, open.offset)?;
-    match journal.options.fsync {
+    match journal.options().fsync {
         Fsync::Always => open.file.file.sync_data()?,
         Fsync::Interval(_) => {
             let mut waiting = lock(&journal.needs_sync);

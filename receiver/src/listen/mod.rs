@@ -2,19 +2,26 @@
 //! boundaries and remembers templates; must never look into records and never read from TCP what the
 //! journal cannot take.
 
+mod allow;
+mod bind;
+mod boundaries;
 mod tcp;
+mod tls;
 mod udp;
 mod wire;
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+pub use allow::Allowed;
+pub use bind::listen;
+pub use tls::{Tls, TlsError, TlsPem};
 pub use wire::{Refusal, WireCounters};
 
-use crds::{Network, Transport};
+use crds::Transport;
 
 use crate::journal::JournalWriter;
 
@@ -33,16 +40,12 @@ pub struct ListenerOptions {
     pub address: SocketAddr,
     /// TCP or UDP.
     pub transport: Transport,
-    /// Exporters that may send; empty means all.
-    pub allow_from: Vec<Network>,
+    /// Exporters that may send.
+    pub allowed: Arc<Allowed>,
+    /// TLS, for TCP.
+    pub tls: Option<Arc<Tls>>,
     /// For the log: `dpi 0 fullflow`.
     pub label: String,
-}
-
-impl ListenerOptions {
-    fn allows(&self, address: IpAddr) -> bool {
-        self.allow_from.is_empty() || self.allow_from.iter().any(|network| network.contains(address))
-    }
 }
 
 /// A socket that is bound: from here on exporters can connect.

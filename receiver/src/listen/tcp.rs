@@ -9,11 +9,14 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use crds::Transport;
-use ipfix::message::{HeaderError, Protocol, parse_header};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
-use socket2::{Domain, SockRef, Socket, Type};
+use socket2::{SockRef, Type};
 
+use super::allow::AllowedNow;
+use super::bind::bind;
+use super::boundaries::find_messages;
+use super::tls::{HANDSHAKE_WITHIN, Received, TlsSession};
 use super::{
     ListenerOptions, NAP, READ_ON_AT_STOP, Refusal, SILENCE_AT_STOP, STOP_CHECK, WireCounters, stopping,
 };
@@ -41,6 +44,7 @@ pub struct TcpListening {
 
 struct Connection {
     stream: TcpStream,
+    tls: Option<Box<TlsSession>>,
     peer: SocketAddr,
     /// Set by the first whole message: a port scan opens no session.
     session: Option<u64>,
@@ -69,6 +73,11 @@ struct Server<'a> {
     next_token: usize,
     /// An unfinished message, and behind it what is read.
     buffer: Vec<u8>,
+    /// What is read from a connection with TLS; empty on a listener without.
+    cipher: Vec<u8>,
+    /// Connections that may be in their handshake, the oldest first.
+    handshakes: VecDeque<usize>,
+    allowed: AllowedNow,
     /// Connections may wait that could not be accepted; the poll does not tell again.
     accept_again: bool,
 }
@@ -76,12 +85,11 @@ struct Server<'a> {
 impl TcpListening {
     /// Binds and listens.
     pub fn bind(options: ListenerOptions) -> io::Result<TcpListening> {
-        let socket = Socket::new(Domain::for_address(options.address), Type::STREAM, None)?;
-        socket.set_reuse_address(true)?;
-        socket.set_nonblocking(true)?;
-        // Inherited by accepted connections; must be set before listen to take effect.
-        socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
-        socket.bind(&options.address.into())?;
+        let socket = bind(options.address, Type::STREAM, |socket| {
+            socket.set_reuse_address(true)?;
+            // Inherited by accepted connections; must be set before listen to take effect.
+            socket.set_recv_buffer_size(RECEIVE_BUFFER)
+        })?;
         socket.listen(1024)?;
         let socket = TcpListener::from_std(socket.into());
         let address = socket.local_addr()?;
@@ -104,6 +112,9 @@ impl TcpListening {
             ready: VecDeque::new(),
             next_token: 1,
             buffer: vec![0; MAX_MESSAGE + READ_BYTES],
+            cipher: if options.tls.is_some() { vec![0; READ_BYTES] } else { Vec::new() },
+            handshakes: VecDeque::new(),
+            allowed: options.allowed.now(),
             accept_again: false,
         };
         if let Err(error) = serve(&mut server, socket, stop) {
@@ -160,6 +171,8 @@ impl Server<'_> {
             self.accept(socket, poll);
         }
         self.writer.close_ended_sessions();
+        self.hang_up_on_the_forbidden();
+        self.hang_up_on_late_handshakes();
         self.wire.settle();
         if !self.ready.is_empty() && !self.writer.has_room(ROOM_FOR_READ) {
             std::thread::sleep(STOP_CHECK);
@@ -198,7 +211,7 @@ impl Server<'_> {
             };
             // An IPv4 exporter is the same one whether the socket is bound to `::` or not.
             let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-            let refusal = if !self.options.allows(peer.ip()) {
+            let refusal = if !self.allowed.allows(peer.ip()) {
                 Some(Refusal::NotAllowed)
             } else if self.connections.len() >= MAX_CONNECTIONS && !self.hang_up_on_the_silent() {
                 Some(Refusal::TooManyConnections)
@@ -220,9 +233,24 @@ impl Server<'_> {
         SockRef::from(&stream).set_keepalive(true)?;
         let token = self.next_token;
         self.next_token += 1;
-        poll.registry().register(&mut stream, Token(token), Interest::READABLE)?;
-        let connection =
-            Connection { stream, peer, session: None, unfinished: Vec::new(), last_read: Instant::now() };
+        let (tls, interest) = match &self.options.tls {
+            None => (None, Interest::READABLE),
+            // The handshake sends as well, and the socket may not take it at once.
+            Some(tls) => {
+                let session = tls.accept().map_err(io::Error::other)?;
+                self.handshakes.push_back(token);
+                (Some(Box::new(session)), Interest::READABLE | Interest::WRITABLE)
+            }
+        };
+        poll.registry().register(&mut stream, Token(token), interest)?;
+        let connection = Connection {
+            stream,
+            tls,
+            peer,
+            session: None,
+            unfinished: Vec::new(),
+            last_read: Instant::now(),
+        };
         self.connections.insert(token, connection);
         self.wire.connection(true);
         self.ready.push_back(token);
@@ -252,6 +280,48 @@ impl Server<'_> {
         silent.is_some()
     }
 
+    /// Closes connections of exporters that may not send any more.
+    fn hang_up_on_the_forbidden(&mut self) {
+        let allowed = self.options.allowed.now();
+        if allowed.is(&self.allowed) {
+            return;
+        }
+        self.allowed = allowed;
+        let forbidden: Vec<usize> = self
+            .connections
+            .iter()
+            .filter(|(_, connection)| !self.allowed.allows(connection.peer.ip()))
+            .map(|(token, _)| *token)
+            .collect();
+        for token in forbidden {
+            self.refuse(token, Refusal::NotAllowed, "no longer in allowFrom, connection closed");
+        }
+    }
+
+    /// Closes connections that do not get on with their handshake.
+    fn hang_up_on_late_handshakes(&mut self) {
+        while let Some(token) = self.handshakes.front().copied() {
+            let session = self.connections.get(&token).and_then(|connection| connection.tls.as_ref());
+            match session {
+                Some(tls) if tls.is_late() => {
+                    let detail = format!("no TLS handshake within {} s", HANDSHAKE_WITHIN.as_secs());
+                    self.refuse(token, Refusal::TlsHandshake, &detail);
+                }
+                // Those behind it have begun later.
+                Some(tls) if tls.is_handshaking() => return,
+                _ => {}
+            }
+            self.handshakes.pop_front();
+        }
+    }
+
+    fn refuse(&mut self, token: usize, refusal: Refusal, detail: &str) {
+        let Some(connection) = self.connections.get(&token) else { return };
+        self.wire.arrived(1);
+        self.wire.refused(refusal, &self.options.label, connection.peer.ip(), &detail);
+        self.close(token);
+    }
+
     /// Reads once, journals the whole messages, keeps the rest.
     fn read(&mut self, token: usize) -> Step {
         let Some(connection) = self.connections.get_mut(&token) else { return Step::Drained };
@@ -262,12 +332,20 @@ impl Server<'_> {
         let Some((begun, free)) = self.buffer.split_at_mut_checked(kept) else { return Step::Close };
         begun.copy_from_slice(&connection.unfinished);
         let Some(free) = free.get_mut(..READ_BYTES) else { return Step::Close };
-        let read = match connection.stream.read(free) {
-            Ok(0) => return Step::Close,
-            Ok(read) => read,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Step::Drained,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Step::More,
-            Err(_) => return Step::Close,
+        let received = match &mut connection.tls {
+            None => receive(&mut connection.stream, free),
+            Some(tls) => tls.read(&mut connection.stream, &mut self.cipher, free),
+        };
+        let read = match received {
+            Received::Bytes(read) => read,
+            Received::Nothing => return Step::More,
+            Received::Drained => return Step::Drained,
+            Received::End => return Step::Close,
+            Received::Refused(refusal, detail) => {
+                self.wire.arrived(1);
+                self.wire.refused(refusal, &self.options.label, connection.peer.ip(), &detail);
+                return Step::Close;
+            }
         };
         connection.last_read = Instant::now();
         let Some(received) = self.buffer.get(..kept + read) else { return Step::Close };
@@ -312,8 +390,11 @@ impl Server<'_> {
     }
 
     fn close(&mut self, token: usize) {
-        let Some(connection) = self.connections.remove(&token) else { return };
+        let Some(mut connection) = self.connections.remove(&token) else { return };
         self.wire.connection(false);
+        if let Some(tls) = &mut connection.tls {
+            tls.say_goodbye(&mut connection.stream);
+        }
         if !connection.unfinished.is_empty() {
             self.wire.arrived(1);
             let bytes = format!("{} bytes of an unfinished message", connection.unfinished.len());
@@ -328,6 +409,9 @@ impl Server<'_> {
         let now = Instant::now();
         for connection in self.connections.values_mut() {
             connection.last_read = now;
+            if let Some(tls) = &mut connection.tls {
+                tls.say_goodbye(&mut connection.stream);
+            }
             // An exporter that honours FIN sends what it has and closes; an error means it has gone.
             let _ = connection.stream.shutdown(Shutdown::Write);
         }
@@ -336,6 +420,17 @@ impl Server<'_> {
 
     fn somebody_still_sends(&self) -> bool {
         self.connections.values().any(|connection| connection.last_read.elapsed() < SILENCE_AT_STOP)
+    }
+}
+
+/// Reads once without TLS, straight to where messages are looked for.
+fn receive(stream: &mut TcpStream, free: &mut [u8]) -> Received {
+    match stream.read(free) {
+        Ok(0) => Received::End,
+        Ok(read) => Received::Bytes(read),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Received::Drained,
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Received::Nothing,
+        Err(_) => Received::End,
     }
 }
 
@@ -357,35 +452,4 @@ fn journal(
     writer.append(Kind::Stream, session, count, arrival, &[messages])?;
     wire.journaled(u64::from(count), messages.len() as u64);
     Some(())
-}
-
-struct Boundaries {
-    /// Bytes of whole messages at the beginning.
-    whole: usize,
-    messages: u32,
-    /// What follows them cannot be a message.
-    error: Option<(Refusal, String)>,
-}
-
-fn find_messages(received: &[u8]) -> Boundaries {
-    let mut boundaries = Boundaries { whole: 0, messages: 0, error: None };
-    loop {
-        let rest = received.get(boundaries.whole..).unwrap_or_default();
-        match parse_header(rest) {
-            Ok(header) if header.protocol == Protocol::NetflowV9 => {
-                let detail = "NetFlow v9 has no message length and cannot be sent over TCP: use UDP or IPFIX";
-                boundaries.error = Some((Refusal::NetflowV9OverTcp, detail.to_string()));
-                return boundaries;
-            }
-            Ok(header) if rest.len() >= header.length as usize => {
-                boundaries.whole += header.length as usize;
-                boundaries.messages += 1;
-            }
-            Ok(_) | Err(HeaderError::Incomplete) => return boundaries,
-            Err(error) => {
-                boundaries.error = Some((Refusal::of_header(&error), error.to_string()));
-                return boundaries;
-            }
-        }
-    }
 }

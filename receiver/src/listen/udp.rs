@@ -16,8 +16,10 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
     ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg, setsockopt, sockopt,
 };
-use socket2::{Domain, Socket, Type};
+use socket2::{Socket, Type};
 
+use super::allow::AllowedNow;
+use super::bind::bind;
 use super::{ListenerOptions, NAP, Refusal, STOP_CHECK, WireCounters, stopping};
 use crate::journal::{JournalWriter, Kind};
 use crate::sessions::{Messages, Peer};
@@ -49,6 +51,7 @@ struct Server<'a> {
     writer: JournalWriter,
     wire: Arc<WireCounters>,
     options: &'a ListenerOptions,
+    allowed: AllowedNow,
     sessions: HashMap<SocketAddr, u64>,
     /// When idle sessions may be looked for again, microseconds.
     next_eviction_us: u64,
@@ -66,14 +69,13 @@ struct Gathered {
 impl UdpListening {
     /// Binds the socket with as large a receive buffer as the kernel grants.
     pub fn bind(options: ListenerOptions) -> io::Result<UdpListening> {
-        let socket = Socket::new(Domain::for_address(options.address), Type::DGRAM, None)?;
-        socket.set_nonblocking(true)?;
-        // Beyond net.core.rmem_max where we may, within it where we may not.
-        if setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER).is_err() {
-            socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
-        }
-        setsockopt(&socket, sockopt::RxqOvfl, &1)?;
-        socket.bind(&options.address.into())?;
+        let socket = bind(options.address, Type::DGRAM, |socket| {
+            // Beyond net.core.rmem_max where we may, within it where we may not.
+            if setsockopt(socket, sockopt::RcvBufForce, &RECEIVE_BUFFER).is_err() {
+                socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
+            }
+            Ok(setsockopt(socket, sockopt::RxqOvfl, &1)?)
+        })?;
         let address = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
         Ok(UdpListening { socket, address, options })
     }
@@ -95,6 +97,7 @@ impl UdpListening {
             writer,
             wire,
             options: &self.options,
+            allowed: self.options.allowed.now(),
             sessions,
             next_eviction_us: 0,
             batch: BTreeMap::new(),
@@ -156,6 +159,7 @@ fn take_batch(server: &mut Server<'_>, socket: &Socket, memory: &mut [u8]) -> us
         }
     };
     let mut taken = 0;
+    server.allowed = server.options.allowed.now();
     for message in results {
         taken += 1;
         if let Ok(mut controls) = message.cmsgs()
@@ -186,7 +190,7 @@ impl Server<'_> {
     fn sort(&mut self, peer: SocketAddr, datagram: &[u8]) {
         self.wire.arrived(1);
         let label = self.options.label.as_str();
-        if !self.options.allows(peer.ip()) {
+        if !self.allowed.allows(peer.ip()) {
             self.wire.refused(Refusal::NotAllowed, label, peer.ip(), &"not in allowFrom");
             return;
         }

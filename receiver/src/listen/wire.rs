@@ -29,11 +29,17 @@ pub enum Refusal {
     TooManySessions,
     /// A connection beyond the limit; counted once a connection.
     TooManyConnections,
+    /// The handshake did not come to an end; counted once a connection, as are the next two.
+    TlsHandshake,
+    /// The exporter has no certificate, or one that the client CA has not signed.
+    TlsClientCertificate,
+    /// After the handshake something came that is not the exporter's.
+    TlsBroken,
 }
 
 impl Refusal {
     /// The labels of all.
-    pub const NAMES: [&'static str; 9] = [
+    pub const NAMES: [&'static str; 12] = [
         Refusal::NetflowV5.name(),
         Refusal::NetflowV9OverTcp.name(),
         Refusal::BadVersion.name(),
@@ -43,6 +49,9 @@ impl Refusal {
         Refusal::JournalFull.name(),
         Refusal::TooManySessions.name(),
         Refusal::TooManyConnections.name(),
+        Refusal::TlsHandshake.name(),
+        Refusal::TlsClientCertificate.name(),
+        Refusal::TlsBroken.name(),
     ];
 
     /// The counter's label.
@@ -57,6 +66,9 @@ impl Refusal {
             Refusal::JournalFull => "journal_full",
             Refusal::TooManySessions => "too_many_sessions",
             Refusal::TooManyConnections => "too_many_connections",
+            Refusal::TlsHandshake => "tls_handshake",
+            Refusal::TlsClientCertificate => "tls_client_certificate",
+            Refusal::TlsBroken => "tls_broken",
         }
     }
 
