@@ -21,6 +21,7 @@ pub mod pod;
 pub mod port;
 pub mod quantity;
 pub mod receiver;
+pub mod receiver_of_dpi;
 pub mod references;
 pub mod standalone;
 #[cfg(feature = "kubernetes")]
