@@ -5,3 +5,18 @@
 //! for a change that the receiver can load.
 
 pub mod collector;
+mod context;
+mod controllers;
+mod dictionary;
+mod events;
+mod health;
+mod lease;
+mod metrics;
+mod options;
+mod run;
+
+pub use options::Options;
+pub use run::{RunError, run};
+
+/// The field manager of everything that is applied.
+pub const FIELD_MANAGER: &str = "qoeplane";

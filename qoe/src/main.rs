@@ -8,6 +8,7 @@ mod file_limit;
 mod journal;
 mod ledger;
 mod logging;
+mod operator_process;
 mod query;
 mod receiver_process;
 mod schema_command;
@@ -42,12 +43,16 @@ enum Command {
     Simulate(simulate::Options),
     /// Run one receiver from its configuration file
     Receiver(receiver_process::Options),
+    /// Run the Kubernetes operator
+    Operator(operator_process::Options),
     /// Run the embedded ClickHouse; started by `qoe up`
     #[command(hide = true)]
     ClickhouseServer(clickhouse_server::Options),
 }
 
 fn main() -> ExitCode {
+    // Two libraries may each bring one, and rustls panics rather than to choose. Fails only if there is one.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let result = match Arguments::parse().command {
         Command::Up(options) => up::run(&options),
         Command::Query(options) => query::run(&options),
@@ -56,6 +61,7 @@ fn main() -> ExitCode {
         Command::Schema(options) => schema_command::run(&options),
         Command::Simulate(options) => run_simulator(options),
         Command::Receiver(options) => receiver_process::run(&options),
+        Command::Operator(options) => operator_process::run(options),
         // Must be the first thing that this process does: no thread may exist before.
         Command::ClickhouseServer(options) => return clickhouse_server::run(&options),
     };

@@ -1,6 +1,22 @@
-//! One `QoeCollector`, in steps that each have a file: dereference (find what it names), validate,
-//! build (pure), roll (pure), apply, update status. Only the outer steps hold a client.
+//! One `QoeCollector`, in steps that each have a file: dereference (find what it names), validate, build
+//! (pure), schema step, make true (roll, apply), status. Only the outer steps hold a client.
 
+mod apply;
 pub mod build;
+mod deletion;
+mod dereference;
+mod facts;
+mod journal_volume;
+pub mod losses;
+mod make_true;
 pub mod nodes;
+mod receivers;
+pub mod reconcile;
+mod roll;
+mod schema_step;
+pub mod status;
+pub mod validate;
 pub mod validated;
+pub mod version;
+pub mod volumes;
+pub mod write_status;

@@ -1,0 +1,141 @@
+//! Applies what was built: each DPI's objects in the order in which they need each other, one restart at a
+//! time; deletes what is not wanted any more. Journals are never deleted here.
+
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::ResourceExt;
+use kube::api::PropagationPolicy;
+
+use super::apply::{self, ApplyError, apply};
+use super::build::{self, ReceiverResources};
+use super::dereference::{Found, Owned};
+use super::facts::{self, TEMPLATE_HASH_ANNOTATION};
+use super::journal_volume;
+use super::roll::{self, Decision};
+use crate::context::Context;
+
+/// Makes everything true; returns what failed, in words. One failure does not stop the rest.
+pub async fn make_true(
+    context: &Context,
+    about: &ObjectReference,
+    wanted: Vec<ReceiverResources>,
+    found: &Found,
+    new_version_may_run: bool,
+) -> Vec<String> {
+    let live = |name: &String| found.owned.stateful_sets.get(name);
+    let rolls: Vec<_> =
+        wanted.iter().map(|receiver| facts::for_roll(receiver, live(&receiver.name))).collect();
+    let decisions = roll::decide(&rolls, new_version_may_run);
+    let mut failures = Vec::new();
+    if let Err(error) = delete_unwanted(context, about, &wanted, &found.owned).await {
+        failures.push(error.to_string());
+    }
+    for (receiver, decision) in wanted.into_iter().zip(decisions) {
+        let dpi = receiver.dpi;
+        if let Err(error) = one(context, about, receiver, decision, found).await {
+            failures.push(format!("DPI {dpi}: {error}"));
+        }
+    }
+    for failure in &failures {
+        tracing::warn!(failure, "not applied");
+        context.events.warning(about, "ApplyFailed", failure).await;
+    }
+    failures
+}
+
+async fn one(
+    context: &Context,
+    about: &ObjectReference,
+    receiver: ReceiverResources,
+    decision: Decision,
+    found: &Found,
+) -> Result<(), ApplyError> {
+    // Without `..`: a resource that is built and forgotten here does not compile.
+    let ReceiverResources {
+        dpi: _,
+        name,
+        config_hash: _,
+        restart_hash: _,
+        config_map,
+        service_account,
+        service,
+        stateful_set,
+        disruption_budget,
+    } = receiver;
+    let Owned { stateful_sets, services, config_maps, service_accounts, budgets } = &found.owned;
+    apply(context, about, &service_account, service_accounts.get(&name)).await?;
+    apply(context, about, &config_map, config_maps.get(&name)).await?;
+    let live = match services.get(&name) {
+        Some(live) if build::must_be_replaced(live, &service) => {
+            apply::delete(context, about, live, PropagationPolicy::Background).await?;
+            None
+        }
+        other => other,
+    };
+    apply(context, about, &service, live).await?;
+    apply(context, about, &disruption_budget, budgets.get(&name)).await?;
+    let live = stateful_sets.get(&name);
+    let live = match live {
+        Some(live) if journal_volume::grow(context, about, &stateful_set, live, &found.claims).await? => None,
+        other => other,
+    };
+    match decision {
+        Decision::Apply => {
+            apply(context, about, &stateful_set, live).await?;
+        }
+        Decision::Wait => {}
+    }
+    Ok(())
+}
+
+/// What carries our labels and belongs to no wanted DPI goes. Claims stay: they are the journals.
+async fn delete_unwanted(
+    context: &Context,
+    about: &ObjectReference,
+    wanted: &[ReceiverResources],
+    owned: &Owned,
+) -> Result<(), ApplyError> {
+    let unwanted = |name: &&String| !wanted.iter().any(|receiver| receiver.name == **name);
+    let Owned { stateful_sets, services, config_maps, service_accounts, budgets } = owned;
+    let how = PropagationPolicy::Background;
+    for name in stateful_sets.keys().filter(unwanted) {
+        let Some(object) = stateful_sets.get(name) else { continue };
+        apply::delete(context, about, object, how.clone()).await?;
+        let note = format!("{name} is not wanted any more; its journal and its rows are kept");
+        context.events.normal(about, "ReceiverRemoved", &note).await;
+    }
+    for name in services.keys().filter(unwanted) {
+        if let Some(object) = services.get(name) {
+            apply::delete(context, about, object, how.clone()).await?;
+        }
+    }
+    for name in config_maps.keys().filter(unwanted) {
+        if let Some(object) = config_maps.get(name) {
+            apply::delete(context, about, object, how.clone()).await?;
+        }
+    }
+    for name in service_accounts.keys().filter(unwanted) {
+        if let Some(object) = service_accounts.get(name) {
+            apply::delete(context, about, object, how.clone()).await?;
+        }
+    }
+    for name in budgets.keys().filter(unwanted) {
+        if let Some(object) = budgets.get(name) {
+            apply::delete(context, about, object, how.clone()).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Notes on each StatefulSet which pod template it has: the API server's defaults hide that from a
+/// comparison.
+pub fn note_template(receivers: &mut [ReceiverResources]) {
+    for receiver in receivers {
+        let hash = receiver.stateful_set.spec.as_ref().map(|spec| build::applied_hash(&spec.template));
+        let stateful_set: &mut StatefulSet = &mut receiver.stateful_set;
+        if let Some(hash) = hash {
+            stateful_set.annotations_mut().insert(TEMPLATE_HASH_ANNOTATION.to_owned(), hash);
+            build::note_applied_hash(stateful_set);
+        }
+    }
+}

@@ -1,0 +1,360 @@
+//! The reconcile of one collector, from the object to its status. Every step is repeatable; whatever ends
+//! it in the middle, the next one goes on.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crds::kubernetes::{Collector, Dictionary};
+use crds::status::QoeCollectorStatus;
+use k8s_openapi::api::core::v1::{Node, ObjectReference};
+use k8s_openapi::jiff::Timestamp;
+use kube::api::ListParams;
+use kube::core::DeserializeGuard;
+use kube::runtime::controller::Action;
+use kube::{Api, Resource, ResourceExt};
+use tracing::Instrument;
+
+use super::build::{self, ReceiverResources};
+use super::deletion::{self, DeletionError};
+use super::dereference::{self, Found, ReadError};
+use super::receivers::{self, Seen};
+use super::status::{self, Facts, ReceiverFacts, SchemaReport};
+use super::validate::{Refused, validate};
+use super::{facts, journal_volume, make_true, schema_step, version, write_status};
+use crate::context::Context;
+use crate::controllers::GuardedCollector;
+use crate::metrics::DpiLabels;
+
+const KIND: &str = "QoeCollector";
+/// When all is well: Secrets and the database are not watched.
+const AGAIN: Duration = Duration::from_secs(60);
+/// While a person is waited for: nodes and Secrets are not watched.
+const LATER: Duration = Duration::from_secs(20);
+/// While something is under way.
+const SOON: Duration = Duration::from_secs(5);
+/// Longest time of one reconcile.
+const WITHIN: Duration = Duration::from_secs(600);
+
+/// Why a reconcile did not come to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum ReconcileError {
+    /// Something could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The object's end.
+    #[error(transparent)]
+    Deletion(#[from] DeletionError),
+    /// The status could not be written.
+    #[error("the status could not be written: {0}")]
+    Status(#[source] Box<kube::Error>),
+    /// It took too long.
+    #[error("not done within {} s", WITHIN.as_secs())]
+    TimedOut,
+}
+
+impl ReconcileError {
+    fn reason(&self) -> &'static str {
+        match self {
+            ReconcileError::Read(_) => "ReadFailed",
+            ReconcileError::Deletion(_) => "DeletionFailed",
+            ReconcileError::Status(_) => "StatusFailed",
+            ReconcileError::TimedOut => "TimedOut",
+        }
+    }
+}
+
+/// One reconcile, counted, logged and limited in time.
+///
+/// # Errors
+/// What is tried again.
+pub async fn reconcile(
+    object: Arc<GuardedCollector>,
+    context: Arc<Context>,
+) -> Result<Action, ReconcileError> {
+    let meta = object.meta();
+    let span = tracing::info_span!(
+        "reconcile",
+        kind = KIND,
+        namespace = meta.namespace,
+        name = meta.name,
+        id = context.reconcile_id()
+    );
+    let begun = Instant::now();
+    context.metrics.begin(KIND);
+    let work = async {
+        match &object.0 {
+            Ok(collector) => work(&context, collector).await,
+            Err(error) => undecodable(&context, &object, &error.error).await,
+        }
+    };
+    let result = match tokio::time::timeout(WITHIN, work.instrument(span)).await {
+        Ok(result) => result,
+        Err(_) => Err(ReconcileError::TimedOut),
+    };
+    context.metrics.end(KIND, begun.elapsed(), result.as_ref().err().map(ReconcileError::reason));
+    result
+}
+
+/// Tried again soon; the API server may be busy or away.
+pub fn after_error(object: Arc<GuardedCollector>, error: &ReconcileError, _: Arc<Context>) -> Action {
+    let meta = object.meta();
+    tracing::warn!(kind = KIND, namespace = meta.namespace, name = meta.name, %error, "reconcile failed");
+    Action::requeue(SOON)
+}
+
+async fn work(context: &Context, object: &Collector) -> Result<Action, ReconcileError> {
+    let about = object.object_ref(&());
+    if object.metadata.deletion_timestamp.is_some() {
+        let gone = deletion::go_on(context, object, &about).await?;
+        return Ok(if gone { Action::await_change() } else { Action::requeue(SOON) });
+    }
+    if deletion::keep_finalizer(context, object).await? {
+        return Ok(Action::requeue(SOON));
+    }
+    let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+    let found = dereference::dereference(context, &namespace, &name, &object.spec).await?;
+    let seen = receivers::ask(&found.pods).await;
+    let previous = object.status.as_ref();
+
+    let fixed = previous.and_then(|previous| previous.version.as_deref());
+    let version = version::wanted(&object.spec, fixed, &context.options.receiver_version);
+    let validated = version
+        .and_then(|version| validate(object, &version, found.clickhouse.as_ref(), &found.missing))
+        .and_then(|validated| {
+            let built = build::build(&validated, &context.options.images)
+                .map_err(|error| Refused { reason: "Invalid", message: error.to_string() })?;
+            Ok((validated.version, built))
+        });
+    let mut facts = Facts {
+        generation: object.metadata.generation.unwrap_or_default(),
+        version: None,
+        refused: None,
+        paused: object.spec.paused,
+        receivers: Vec::new(),
+        schema: SchemaReport::unknown("the object is not used as it is: see Stalled"),
+        failures: Vec::new(),
+        lost_lately: 0,
+        dictionaries: dictionaries(context, &namespace, &name).await?,
+        now: Timestamp::now(),
+    };
+    let mut wanted = Vec::new();
+    match validated {
+        Err(refused) => {
+            tell_refusal(context, &about, previous, facts.generation, &refused).await;
+            facts.refused = Some(refused);
+        }
+        Ok((version, built)) => {
+            facts.version = Some(version);
+            wanted = built.receivers;
+            make_true::note_template(&mut wanted);
+            if previous.and_then(|previous| previous.observed_generation) != Some(facts.generation) {
+                for notice in &built.notices {
+                    context.events.warning(&about, "NotYet", &notice.to_string()).await;
+                }
+            }
+            if object.spec.paused {
+                facts.schema = SchemaReport::unknown("spec.paused: the tables are not looked at");
+            } else {
+                let before = previous.and_then(|previous| previous.schema.as_ref());
+                let login = found.clickhouse.as_ref();
+                facts.schema = schema_step::converge(context, object, &about, login, before).await;
+            }
+        }
+    }
+    facts.receivers = receiver_facts(context, object, &wanted, &found, &seen).await;
+    if facts.refused.is_none() && !object.spec.paused {
+        if journal_volume::recreate_lost(context, &about, object, &facts.receivers, &found).await {
+            return Ok(Action::requeue(SOON));
+        }
+        let may_run = facts.schema.new_version_may_run;
+        facts.failures = make_true::make_true(context, &about, wanted, &found, may_run).await;
+    }
+    facts.lost_lately = context.lost_lately(&object.uid().unwrap_or_default(), lost(&facts.receivers));
+    count_records(context, &namespace, &name, &facts.receivers);
+    let new = status::status(&facts, previous);
+    report(context, &about, &namespace, &name, previous, &new, facts.now).await?;
+    let ready = status::condition(&new.conditions, "Ready").is_some_and(|ready| ready.status == "True");
+    let stalled =
+        status::condition(&new.conditions, "Stalled").is_some_and(|stalled| stalled.status == "True");
+    Ok(Action::requeue(match (ready, stalled) {
+        (true, _) => AGAIN,
+        (false, true) => LATER,
+        (false, false) => SOON,
+    }))
+}
+
+async fn report(
+    context: &Context,
+    about: &ObjectReference,
+    namespace: &str,
+    name: &str,
+    previous: Option<&QoeCollectorStatus>,
+    new: &QoeCollectorStatus,
+    now: Timestamp,
+) -> Result<(), ReconcileError> {
+    if !status::is_worth_writing(previous, new, now) {
+        return Ok(());
+    }
+    write_status::write::<Collector>(context, namespace, name, new)
+        .await
+        .map_err(|error| ReconcileError::Status(Box::new(error)))?;
+    let earlier = previous.map(|previous| previous.conditions.as_slice()).unwrap_or_default();
+    let before = status::condition(earlier, "Ready").map(|ready| ready.status.as_str());
+    let Some(after) = status::condition(&new.conditions, "Ready") else { return Ok(()) };
+    if before != Some(after.status.as_str()) {
+        if after.status == "True" {
+            context.events.normal(about, "Ready", &after.message).await;
+        } else if before.is_some() {
+            context.events.warning(about, &after.reason, &after.message).await;
+        }
+        tracing::info!(
+            ready = after.status,
+            reason = after.reason,
+            message = after.message,
+            "status changed"
+        );
+    }
+    Ok(())
+}
+
+/// Told once per change of the object or of the reason.
+async fn tell_refusal(
+    context: &Context,
+    about: &ObjectReference,
+    previous: Option<&QoeCollectorStatus>,
+    generation: i64,
+    refused: &Refused,
+) {
+    let stalled = previous.and_then(|previous| status::condition(&previous.conditions, "Stalled"));
+    let told = stalled.is_some_and(|stalled| {
+        stalled.observed_generation == Some(generation) && stalled.reason == refused.reason
+    });
+    if !told {
+        tracing::warn!(reason = refused.reason, message = refused.message, "the object is not used as it is");
+        context.events.warning(about, refused.reason, &refused.message).await;
+    }
+}
+
+async fn receiver_facts(
+    context: &Context,
+    object: &Collector,
+    wanted: &[ReceiverResources],
+    found: &Found,
+    seen: &BTreeMap<u16, Seen>,
+) -> Vec<ReceiverFacts> {
+    let name = object.name_any();
+    let mut all = Vec::new();
+    let mut known_nodes: Option<Vec<Node>> = None;
+    for dpi in &object.spec.dpis {
+        let resources = wanted.iter().find(|resources| resources.dpi == dpi.id);
+        let mut facts = facts::of_dpi(&name, dpi, resources, found, seen);
+        let pod = seen.get(&dpi.id).and_then(|seen| seen.pod.as_ref());
+        if let Some(pod) = pod
+            && let Some(words) = facts::unschedulable(pod)
+        {
+            if known_nodes.is_none() {
+                known_nodes = Some(list_nodes(context).await);
+            }
+            let nodes = known_nodes.as_deref().unwrap_or_default();
+            facts.journal_lost = journal_volume::lost(context, found, &name, dpi.id, nodes).await;
+            if facts.journal_lost.is_none() {
+                facts.unscheduled = Some(("NoMatchingNode", words));
+            }
+        }
+        all.push(facts);
+    }
+    all
+}
+
+/// Nobody may be allowed to list them: then the scheduler's words must do.
+async fn list_nodes(context: &Context) -> Vec<Node> {
+    let api: Api<Node> = Api::all(context.client.clone());
+    match api.list(&ListParams::default()).await {
+        Ok(nodes) => nodes.items,
+        Err(error) => {
+            tracing::debug!(%error, "nodes cannot be listed");
+            Vec::new()
+        }
+    }
+}
+
+/// Names of the dictionaries that this collector would use.
+async fn dictionaries(context: &Context, namespace: &str, name: &str) -> Result<Vec<String>, ReadError> {
+    let all: Vec<DeserializeGuard<Dictionary>> = dereference::list(context, namespace, "").await?;
+    let mut names = Vec::new();
+    for dictionary in all.into_iter().filter_map(|guarded| guarded.0.ok()) {
+        let collectors = dictionary.spec.collectors.as_ref();
+        if collectors.is_none_or(|collectors| collectors.iter().any(|collector| collector == name)) {
+            names.push(dictionary.name_any());
+        }
+    }
+    Ok(names)
+}
+
+fn lost(receivers: &[ReceiverFacts]) -> u64 {
+    let answers = receivers.iter().filter_map(|receiver| receiver.status.as_ref()?.as_ref().ok());
+    answers.fold(0, |sum: u64, answer| sum.saturating_add(status::lost(answer)))
+}
+
+fn count_records(context: &Context, namespace: &str, name: &str, receivers: &[ReceiverFacts]) {
+    for receiver in receivers {
+        let Some(Ok(answer)) = &receiver.status else { continue };
+        let labels = DpiLabels {
+            namespace: namespace.to_owned(),
+            collector: name.to_owned(),
+            dpi: u32::from(receiver.dpi),
+        };
+        let mut sums = [0_u64; 4];
+        for stream in answer.dpis.iter().flat_map(|dpi| &dpi.streams) {
+            let destination = &stream.destination;
+            let values =
+                [destination.decoded, destination.stored, destination.waiting, stream.sequence.missing];
+            for (sum, value) in sums.iter_mut().zip(values) {
+                *sum = sum.saturating_add(value);
+            }
+        }
+        let metrics = &context.metrics;
+        let families = [&metrics.decoded, &metrics.stored, &metrics.waiting, &metrics.missing];
+        for (family, sum) in families.into_iter().zip(sums) {
+            family.get_or_create(&labels).set(i64::try_from(sum).unwrap_or(i64::MAX));
+        }
+    }
+}
+
+/// An object that this version cannot read: said in its status, left until it changes.
+async fn undecodable(
+    context: &Context,
+    object: &GuardedCollector,
+    error: &str,
+) -> Result<Action, ReconcileError> {
+    let meta = object.meta();
+    if meta.deletion_timestamp.is_some() {
+        return Ok(Action::await_change());
+    }
+    let created = meta.creation_timestamp.as_ref().map_or_else(Timestamp::now, |time| time.0);
+    let facts = Facts {
+        generation: meta.generation.unwrap_or_default(),
+        version: None,
+        refused: Some(Refused {
+            reason: "Invalid",
+            message: format!("this version of the operator cannot read the object: {error}"),
+        }),
+        paused: false,
+        receivers: Vec::new(),
+        schema: SchemaReport::unknown("the object is not used as it is: see Stalled"),
+        failures: Vec::new(),
+        lost_lately: 0,
+        dictionaries: Vec::new(),
+        // Each look must give the same status, or each would cause the next.
+        now: created,
+    };
+    let new = status::status(&facts, None);
+    let (namespace, name) =
+        (meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default());
+    tracing::warn!(error, "the object cannot be read");
+    write_status::write::<Collector>(context, &namespace, &name, &new)
+        .await
+        .map_err(|error| ReconcileError::Status(Box::new(error)))?;
+    Ok(Action::requeue(AGAIN))
+}

@@ -1,0 +1,302 @@
+//! The tables of one collector: looked at in every reconcile, planned, executed step by step. What would
+//! delete rows waits for an approval; what belongs to somebody else is never touched.
+
+use std::time::Duration;
+
+use clickhouse::Client;
+use crds::desired;
+use crds::kubernetes::Collector;
+use crds::status::{MAX_PENDING_STEPS, MAX_STATEMENT, MAX_TEXT, PendingStep, SchemaState, shorten};
+use crds::validate::Problem;
+use crds::{ClickHouseKind, QoeCollectorSpec};
+use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
+use schema::{Desired, Execution, Plan, PlanError, Step};
+
+use super::dereference::Credentials;
+use super::status::SchemaReport;
+use crate::context::Context;
+use crate::metrics::StepLabels;
+
+/// How long the server may take to say what there is.
+const OBSERVE_WITHIN: Duration = Duration::from_secs(20);
+/// How long one statement may take: the server goes on with it, and the next reconcile finds it done.
+const STEP_WITHIN: Duration = Duration::from_secs(120);
+
+/// Why the tables cannot be looked at or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum SchemaError {
+    /// The Secrets are not there.
+    #[error("the ClickHouse credentials are not there")]
+    NoCredentials,
+    /// No ClickHouse of which we know the address.
+    #[error("this collector names no external ClickHouse")]
+    NoServer,
+    /// The address or the certificates.
+    #[error(transparent)]
+    Connect(#[from] schema::ConnectError),
+    /// What the object asks for cannot be tables.
+    #[error("{0}")]
+    Desired(String),
+    /// The server did not answer in time.
+    #[error("ClickHouse at {url} has not answered within {seconds} s")]
+    Silent {
+        /// Its address.
+        url: String,
+        /// The limit.
+        seconds: u64,
+    },
+    /// The server's answer.
+    #[error("ClickHouse at {url}: {source}")]
+    Server {
+        /// Its address.
+        url: String,
+        /// What it said.
+        source: clickhouse::error::Error,
+    },
+    /// There is no way from what is there to what should be.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// A statement failed.
+    #[error("ClickHouse at {url}: {source}")]
+    Step {
+        /// Its address.
+        url: String,
+        /// Which, and what the server said.
+        source: Box<schema::ExecuteError>,
+    },
+}
+
+impl SchemaError {
+    /// The reason of the condition.
+    fn reason(&self) -> &'static str {
+        match self {
+            SchemaError::NoCredentials | SchemaError::NoServer => "NotChecked",
+            SchemaError::Connect(_) => "ConnectionInvalid",
+            SchemaError::Desired(_) => "Invalid",
+            SchemaError::Silent { .. } | SchemaError::Server { .. } => "ClickHouseUnreachable",
+            SchemaError::Plan(PlanError::Foreign { .. }) => "DatabaseNotOurs",
+            SchemaError::Plan(PlanError::Shared { .. } | PlanError::Unclaimed { .. }) => "DatabaseShared",
+            SchemaError::Plan(_) => "CannotMigrate",
+            SchemaError::Step { .. } => "StepFailed",
+        }
+    }
+
+    /// Whether only a person can help.
+    fn is_stalled(&self) -> bool {
+        matches!(self, SchemaError::Connect(_) | SchemaError::Desired(_) | SchemaError::Plan(_))
+    }
+}
+
+struct Server {
+    client: Client,
+    url: String,
+    desired: Desired,
+}
+
+/// Makes the tables true as far as that is allowed, and reports.
+pub async fn converge(
+    context: &Context,
+    object: &Collector,
+    about: &ObjectReference,
+    credentials: Option<&Credentials>,
+    previous: Option<&SchemaState>,
+) -> SchemaReport {
+    let mut state = SchemaState {
+        version: previous.and_then(|previous| previous.version.clone()),
+        applied_steps: previous.map_or(0, |previous| previous.applied_steps),
+        last_applied_at: previous.and_then(|previous| previous.last_applied_at.clone()),
+        ..SchemaState::default()
+    };
+    match try_converge(context, object, about, credentials, &mut state).await {
+        Ok(report) => report,
+        Err(error) => {
+            if previous.is_none_or(|previous| previous.last_error.is_none()) {
+                context.events.warning(about, error.reason(), &error.to_string()).await;
+            }
+            tracing::warn!(%error, "the tables are not as they should be");
+            state.last_error = Some(shorten(&error.to_string(), MAX_TEXT));
+            SchemaReport {
+                ready: Some(false),
+                reason: error.reason(),
+                message: error.to_string(),
+                stalled: error.is_stalled(),
+                new_version_may_run: false,
+                state,
+            }
+        }
+    }
+}
+
+async fn try_converge(
+    context: &Context,
+    object: &Collector,
+    about: &ObjectReference,
+    credentials: Option<&Credentials>,
+    state: &mut SchemaState,
+) -> Result<SchemaReport, SchemaError> {
+    let server = server(object, credentials)?;
+    let plan = server.plan(&object.spec).await?;
+    let (now, wait) = plan.approved(&object.spec.approvals);
+    if !now.is_empty() {
+        tracing::info!(steps = now.steps.len(), "the tables are changed");
+        state.pending = pending(&plan);
+        state.pending_count = count(&plan);
+        server.execute(context, &now, state).await?;
+        let note = format!("{} statements: {}", now.steps.len(), words(&now.steps));
+        context.events.normal(about, "SchemaChanged", &note).await;
+    }
+    state.version = Some(env!("CARGO_PKG_VERSION").to_owned());
+    state.pending = pending(&wait);
+    state.pending_count = count(&wait);
+    state.plan_hash = wait.hash();
+    let Some(hash) = &state.plan_hash else {
+        let message = format!("the tables of database {} are as they should be", server.desired.database);
+        return Ok(SchemaReport {
+            ready: Some(true),
+            reason: "UpToDate",
+            message,
+            stalled: false,
+            new_version_may_run: true,
+            state: state.clone(),
+        });
+    };
+    let lines: Vec<String> =
+        wait.steps.iter().map(|step| format!("{}: {}", step.object, step.effect)).collect();
+    let message = format!(
+        "these steps delete rows and wait for an approval: {}. Add {hash} to spec.approvals, or take the change back",
+        lines.join("; ")
+    );
+    Ok(SchemaReport {
+        ready: Some(false),
+        reason: "ApprovalNeeded",
+        message,
+        stalled: true,
+        new_version_may_run: true,
+        state: state.clone(),
+    })
+}
+
+/// Drops what this collector has made; returns the number of statements.
+///
+/// # Errors
+/// The server cannot be reached, or the database is not this collector's.
+pub async fn drop_all(
+    context: &Context,
+    object: &Collector,
+    credentials: Option<&Credentials>,
+) -> Result<usize, SchemaError> {
+    if !matches!(object.spec.clickhouse.kind(), Some(ClickHouseKind::External(_))) {
+        return Ok(0);
+    }
+    let server = server(object, credentials)?;
+    let observed = server.observe().await?;
+    let plan = match schema::drop_plan(&server.desired, &observed) {
+        // Nothing there is ours.
+        Err(PlanError::Foreign { .. } | PlanError::Shared { .. } | PlanError::Unclaimed { .. }) => {
+            return Ok(0);
+        }
+        other => other?,
+    };
+    server.execute(context, &plan, &mut SchemaState::default()).await?;
+    Ok(plan.steps.len())
+}
+
+fn server(object: &Collector, credentials: Option<&Credentials>) -> Result<Server, SchemaError> {
+    let spec = &object.spec;
+    let Some(ClickHouseKind::External(external)) = spec.clickhouse.kind() else {
+        return Err(SchemaError::NoServer);
+    };
+    let credentials = credentials.ok_or(SchemaError::NoCredentials)?;
+    let url = external.endpoints.first().cloned().unwrap_or_default();
+    let Credentials { user, password, ca } = credentials;
+    let client = schema::connect(&url, user, password, ca.as_deref())?;
+    let owner = schema::owner::on_kubernetes(&object.namespace().unwrap_or_default(), &object.name_any());
+    let desired = desired(spec)?.with_owner(&owner);
+    Ok(Server { client, url, desired })
+}
+
+fn desired(spec: &QoeCollectorSpec) -> Result<Desired, SchemaError> {
+    desired::desired(spec, None).map_err(|problems| SchemaError::Desired(words_of(&problems)))
+}
+
+fn words_of(problems: &[Problem]) -> String {
+    let lines: Vec<String> =
+        problems.iter().map(|problem| format!("{}: {}", problem.path, problem.message)).collect();
+    lines.join("; ")
+}
+
+impl Server {
+    async fn observe(&self) -> Result<schema::Observed, SchemaError> {
+        let observed = schema::observe(&self.client, &self.desired.database);
+        match tokio::time::timeout(OBSERVE_WITHIN, observed).await {
+            Ok(observed) => observed.map_err(|source| SchemaError::Server { url: self.url.clone(), source }),
+            Err(_) => Err(SchemaError::Silent { url: self.url.clone(), seconds: OBSERVE_WITHIN.as_secs() }),
+        }
+    }
+
+    async fn plan(&self, spec: &QoeCollectorSpec) -> Result<Plan, SchemaError> {
+        let observed = self.observe().await?;
+        if let Some(found) = &observed.storage {
+            let problems = desired::storage_problems(spec, found);
+            if !problems.is_empty() {
+                return Err(SchemaError::Desired(words_of(&problems)));
+            }
+        }
+        Ok(schema::plan(&self.desired, &observed)?)
+    }
+
+    /// Step by step, so that what is done is counted although a later step fails.
+    async fn execute(
+        &self,
+        context: &Context,
+        plan: &Plan,
+        state: &mut SchemaState,
+    ) -> Result<(), SchemaError> {
+        let mut execution = Execution::new(&self.client, plan);
+        loop {
+            let step = match tokio::time::timeout(STEP_WITHIN, execution.step()).await {
+                Ok(Ok(None)) => return Ok(()),
+                Ok(Ok(Some(step))) => step,
+                Ok(Err(source)) => {
+                    context.metrics.schema_steps.get_or_create(&StepLabels { result: "failed" }).inc();
+                    return Err(SchemaError::Step { url: self.url.clone(), source: Box::new(source) });
+                }
+                Err(_) => {
+                    return Err(SchemaError::Silent {
+                        url: self.url.clone(),
+                        seconds: STEP_WITHIN.as_secs(),
+                    });
+                }
+            };
+            context.metrics.schema_steps.get_or_create(&StepLabels { result: "done" }).inc();
+            state.applied_steps += 1;
+            state.last_applied_at = Some(Time(Timestamp::now()));
+            tracing::info!(action = ?step.action, object = step.object, "schema step done");
+        }
+    }
+}
+
+fn pending(plan: &Plan) -> Vec<PendingStep> {
+    let steps = plan.steps.iter().take(MAX_PENDING_STEPS);
+    steps
+        .map(|step| PendingStep {
+            action: format!("{:?}", step.action),
+            object: shorten(&step.object, MAX_TEXT),
+            risk: step.risk.name().to_owned(),
+            statement: shorten(&step.sql, MAX_STATEMENT),
+        })
+        .collect()
+}
+
+fn count(plan: &Plan) -> u32 {
+    u32::try_from(plan.steps.len()).unwrap_or(u32::MAX)
+}
+
+/// `CreateTable fullflow, AddColumn ledger.version`
+fn words(steps: &[Step]) -> String {
+    let words: Vec<String> = steps.iter().map(|step| format!("{:?} {}", step.action, step.object)).collect();
+    words.join(", ")
+}

@@ -1,0 +1,93 @@
+//! What every reconcile shares. Holds no state of objects except what can be found out again.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use kube::Client;
+
+use crate::collector::losses::Losses;
+use crate::events::Events;
+use crate::metrics::Metrics;
+use crate::options::Options;
+
+/// The key of an owned object: kind, namespace, name.
+pub type ObjectKey = (&'static str, String, String);
+
+/// What our last apply of an object sent and returned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applied {
+    /// Hash of what was sent.
+    pub hash: String,
+    /// The resourceVersion that came back.
+    pub resource_version: String,
+}
+
+/// Shared by all reconciles.
+pub struct Context {
+    /// The API server.
+    pub client: Client,
+    /// How the process was started.
+    pub options: Options,
+    /// Tells people.
+    pub events: Events,
+    /// Tells machines.
+    pub metrics: Arc<Metrics>,
+    applied: Mutex<HashMap<ObjectKey, Applied>>,
+    losses: Mutex<HashMap<String, Losses>>,
+    reconciles: AtomicU64,
+}
+
+impl Context {
+    /// Nothing is remembered yet.
+    pub fn new(client: Client, options: Options, metrics: Arc<Metrics>) -> Context {
+        let events = Events::new(client.clone(), &options.identity);
+        Context {
+            client,
+            options,
+            events,
+            metrics,
+            applied: Mutex::default(),
+            losses: Mutex::default(),
+            reconciles: AtomicU64::new(1),
+        }
+    }
+
+    /// A number for the next reconcile, to find its lines in the log.
+    pub fn reconcile_id(&self) -> u64 {
+        self.reconciles.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// What the last apply of an object sent and returned, if this process has applied it.
+    pub fn applied(&self, key: &ObjectKey) -> Option<Applied> {
+        lock(&self.applied).get(key).cloned()
+    }
+
+    /// Remembers an apply.
+    pub fn set_applied(&self, key: ObjectKey, applied: Applied) {
+        lock(&self.applied).insert(key, applied);
+    }
+
+    /// Forgets an object that was deleted.
+    pub fn forget_applied(&self, key: &ObjectKey) {
+        lock(&self.applied).remove(key);
+    }
+
+    /// Records how many records a collector has lost in all; returns how many of them within the last hour.
+    pub fn lost_lately(&self, uid: &str, lost: u64) -> u64 {
+        lock(&self.losses).entry(uid.to_owned()).or_default().observe(Instant::now(), lost)
+    }
+
+    /// Forgets a collector that was deleted.
+    pub fn forget_collector(&self, uid: &str, namespace: &str, name: &str) {
+        lock(&self.losses).remove(uid);
+        let prefix = format!("{name}-dpi-");
+        lock(&self.applied).retain(|key, _| !(key.1 == namespace && key.2.starts_with(&prefix)));
+    }
+}
+
+/// A poisoned lock only means that another task panicked between two plain assignments.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
