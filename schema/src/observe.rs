@@ -156,8 +156,8 @@ async fn observe_storage(
         .fetch_all::<VolumeRow>()
         .await;
     let volumes = match volumes {
-        // ACCESS_DENIED: a server may hide its disks from our user, who needs only to name them.
-        Err(clickhouse::error::Error::BadResponse(text)) if text.contains("Code: 497.") => return Ok(None),
+        // A server may hide its disks from our user, who needs only to name them.
+        Err(error) if is_access_denied(&error) => return Ok(None),
         other => other?,
     };
     let mut policies: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -165,6 +165,11 @@ async fn observe_storage(
         policies.entry(row.policy_name).or_default().push(row.volume_name);
     }
     Ok(Some(policies))
+}
+
+/// Server error 497, ACCESS_DENIED.
+fn is_access_denied(error: &clickhouse::error::Error) -> bool {
+    matches!(error, clickhouse::error::Error::BadResponse(text) if text.starts_with("Code: 497."))
 }
 
 async fn observe_tables(
@@ -192,4 +197,19 @@ async fn observe_tables(
         tables.insert(row.name, table);
     }
     Ok(tables)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_told_from_other_answers() {
+        let answer = |text: &str| clickhouse::error::Error::BadResponse(text.to_owned());
+        assert!(is_access_denied(&answer(
+            "Code: 497. DB::Exception: x: Not enough privileges. (ACCESS_DENIED)"
+        )));
+        assert!(!is_access_denied(&answer("Code: 516. DB::Exception: x: Authentication failed")));
+        assert!(!is_access_denied(&clickhouse::error::Error::TimedOut));
+    }
 }

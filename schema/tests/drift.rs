@@ -35,8 +35,14 @@ fn the_reference_of_the_ledger() {
     check("docs/reference/ledger.md", &reference::table_markdown(&ledger("qoestor", None)));
 }
 
+/// The DDL of versions that are released: migrations begin with it, so it stays as it is.
+const RELEASED: [&str; 1] = ["0.1.0"];
+
 #[test]
 fn the_ddl_of_this_version() {
+    if RELEASED.contains(&env!("CARGO_PKG_VERSION")) {
+        return;
+    }
     let path = format!("schema/fixtures/{}/schema.sql", env!("CARGO_PKG_VERSION"));
     check(&path, &reference::schema_sql());
 }

@@ -77,3 +77,6 @@ fn hash(steps: &[&Step]) -> String {
     }
     hash
 }
+
+#[cfg(test)]
+mod tests;

@@ -46,3 +46,6 @@ pub fn drop_plan(desired: &Desired, observed: &Observed) -> Result<Plan, PlanErr
     }
     Ok(plan)
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,13 +2,13 @@ use super::*;
 use crate::observe::ObservedColumn;
 use crate::{TableOptions, fullflow};
 
-fn desired() -> Desired {
+pub(super) fn desired() -> Desired {
     let options = TableOptions { keep_for: Some(3600), ..TableOptions::new("db", "fullflow") };
     Desired::new("db").with_table(fullflow().table(&options))
 }
 
 /// What a server shows of a table as declared.
-fn as_observed(table: &Table) -> ObservedTable {
+pub(super) fn as_observed(table: &Table) -> ObservedTable {
     let mut observed = ObservedTable {
         engine: "MergeTree".to_owned(),
         partition_key: table.partition_by.clone(),
@@ -32,7 +32,7 @@ fn as_observed(table: &Table) -> ObservedTable {
     observed
 }
 
-fn observed() -> ObservedDatabase {
+pub(super) fn observed() -> ObservedDatabase {
     let tables = desired().tables.iter().map(|table| (table.name.clone(), as_observed(table))).collect();
     ObservedDatabase { comment: database_comment(None), tables }
 }
@@ -81,6 +81,31 @@ fn an_empty_database_is_marked_and_a_foreign_one_refused() {
 }
 
 #[test]
+fn a_database_belongs_to_one_collector() {
+    let of = |comment: String| Observed {
+        database: Some(ObservedDatabase { comment, ..observed() }),
+        storage: None,
+    };
+    let mine = desired().with_owner("isp/main");
+    // One of version 0.1, which nobody owns yet: the first that comes takes it.
+    let found = plan(&mine, &of(database_comment(None))).unwrap();
+    assert_eq!(found.steps.len(), 1);
+    assert_eq!((found.steps[0].action, found.steps[0].risk), (Action::MarkDatabase, Risk::Metadata));
+    let comment = database_comment(Some("isp/main"));
+    assert!(found.steps[0].sql.ends_with(&literal(&comment)), "{}", found.steps[0].sql);
+    assert_eq!(of(comment.clone()).owner(), Some("isp/main"));
+    assert_eq!(plan(&mine, &of(comment)).unwrap().steps, []);
+    let error = plan(&mine, &of(database_comment(Some("isp/other")))).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "database db belongs to collector isp/other: choose another name, it stays untouched"
+    );
+    // Made for it from the start.
+    let first = plan(&mine, &Observed::default()).unwrap();
+    assert!(first.steps[0].sql.ends_with("; collector=isp/main'"), "{}", first.steps[0].sql);
+}
+
+#[test]
 fn a_missing_column_is_added_in_its_place() {
     let step = one_step(|table| {
         table.columns.remove("source_port");
@@ -115,6 +140,17 @@ fn each_difference_has_its_step() {
          SETTINGS materialize_ttl_after_modify = 1"
     );
     assert_eq!(step.risk, Risk::Retention);
+    assert_eq!(step.effect, "rows are deleted after 1h, until now after 1s");
+    let step = one_step(|table| table.clauses.ttl.clear());
+    assert_eq!((step.action, step.risk), (Action::ModifyTtl, Risk::Destructive));
+    let step = one_step(|table| table.clauses.ttl = "received_at + toIntervalMonth(1)".to_owned());
+    assert_eq!(step.risk, Risk::Destructive);
+    let step = one_step(|table| {
+        let moved = "toDateTime(received_at) + toIntervalSecond(60) TO VOLUME 'cold', ";
+        table.clauses.ttl.insert_str(0, moved);
+    });
+    assert_eq!((step.action, step.risk), (Action::ModifyTtl, Risk::Retention));
+    assert_eq!(step.effect, "rows move to another volume at another time");
     let step = one_step(|table| {
         table.clauses.settings.remove("ttl_only_drop_parts");
     });
@@ -139,6 +175,7 @@ fn a_ttl_that_is_not_wanted_is_removed() {
     let found = plan(&desired, &Observed { database: Some(observed()), storage: None }).unwrap();
     assert_eq!(found.steps.len(), 1);
     assert_eq!(found.steps[0].sql, "ALTER TABLE db.fullflow REMOVE TTL");
+    assert_eq!((found.steps[0].risk, found.hash()), (Risk::Retention, None));
 }
 
 #[test]

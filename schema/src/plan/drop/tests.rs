@@ -1,0 +1,51 @@
+use crate::observe::{Observed, ObservedTable};
+use crate::owner::database_comment;
+use crate::plan::tests::{desired, observed};
+use crate::plan::{Action, PlanError, Risk, drop_plan};
+
+fn of(comment: String) -> Observed {
+    let mut database = observed();
+    database.comment = comment;
+    Observed { database: Some(database), storage: None }
+}
+
+fn mine() -> Observed {
+    of(database_comment(Some("isp/main")))
+}
+
+fn objects(observed: &Observed) -> Vec<String> {
+    let plan = drop_plan(&desired().with_owner("isp/main"), observed).unwrap();
+    assert!(plan.steps.iter().all(|step| step.risk == Risk::Destructive));
+    plan.steps.into_iter().map(|step| step.object).collect()
+}
+
+#[test]
+fn our_tables_go_and_the_record_of_steps_last() {
+    assert_eq!(objects(&mine()), ["fullflow", "ledger", "schema_steps", "db"]);
+    let plan = drop_plan(&desired().with_owner("isp/main"), &mine()).unwrap();
+    assert_eq!(plan.steps[0].sql, "DROP TABLE IF EXISTS db.fullflow SETTINGS max_table_size_to_drop = 0");
+    assert_eq!(plan.steps[3].action, Action::DropDatabase);
+    assert_eq!(objects(&Observed::default()), [""; 0]);
+}
+
+#[test]
+fn what_is_not_ours_stays_and_the_database_with_it() {
+    let mut observed = mine();
+    let tables = &mut observed.database.as_mut().unwrap().tables;
+    tables.insert("reports".to_owned(), ObservedTable::default());
+    assert_eq!(objects(&observed), ["fullflow", "ledger", "schema_steps"]);
+    // Somebody else's table under one of our names.
+    let tables = &mut observed.database.as_mut().unwrap().tables;
+    tables.get_mut("fullflow").unwrap().comment = "copied".to_owned();
+    assert_eq!(objects(&observed), ["ledger", "schema_steps"]);
+}
+
+#[test]
+fn only_this_collectors_database_is_dropped() {
+    let desired = desired().with_owner("isp/main");
+    let error = |comment: String| drop_plan(&desired, &of(comment)).unwrap_err();
+    assert!(matches!(error("theirs".to_owned()), PlanError::Foreign { .. }));
+    assert!(matches!(error(database_comment(None)), PlanError::Unclaimed { .. }));
+    let other = error(database_comment(Some("isp/other")));
+    assert_eq!(other, PlanError::Shared { database: "db".to_owned(), owner: "isp/other".to_owned() });
+}
