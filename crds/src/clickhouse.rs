@@ -15,16 +15,16 @@ pub const DEFAULT_DATABASE: &str = "qoestor";
 #[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ClickHouse {
-    /// Name of the database; default `qoestor`.
+    /// Name of the database. It cannot be changed.
     #[serde(default = "default_database")]
     pub database: String,
-    /// The operator runs it. On one machine: read as `embedded`.
+    /// A ClickHouse that the operator runs. On one machine: read as `embedded`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub managed: Option<Managed>,
-    /// It exists already.
+    /// A ClickHouse that exists already.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external: Option<External>,
-    /// It runs beside us, on the same machine.
+    /// A ClickHouse that runs beside us, on one machine; not on Kubernetes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub embedded: Option<Embedded>,
 }
@@ -67,19 +67,19 @@ pub struct Embedded {}
 #[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Managed {
-    /// Number of servers that share the data; default 1.
+    /// Number of servers that share the data.
     #[serde(default = "one_shard")]
     pub shards: u32,
-    /// Image of the server.
+    /// Image of the server; absent: the one this release was tested with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
     /// CPU and memory of each server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
-    /// Its volumes.
+    /// Volumes of each server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storage: Option<Storage>,
-    /// Users beside our own.
+    /// Users of the server beside our own, told apart by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub users: Vec<User>,
 }
@@ -93,10 +93,10 @@ const fn one_shard() -> u32 {
 #[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Storage {
-    /// Fast: where records arrive.
+    /// The fast volume, where records arrive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hot: Option<Volume>,
-    /// Large: where `moveToColdAfter` moves them.
+    /// The large volume, where `moveToColdAfter` moves them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cold: Option<Volume>,
 }
@@ -106,9 +106,9 @@ pub struct Storage {
 #[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Volume {
-    /// Its size.
+    /// Size of the volume. It can grow, not shrink.
     pub size: Quantity,
-    /// Its storage class; absent: the cluster's default.
+    /// Storage class of the volume; absent: the cluster's default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storage_class_name: Option<String>,
 }
@@ -118,12 +118,12 @@ pub struct Volume {
 #[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct User {
-    /// Key and login.
+    /// Name to log in with.
     pub name: String,
-    /// ReadOnly (the default) or ReadWrite.
+    /// What the user may do.
     #[serde(default)]
     pub access: Access,
-    /// Where the password is.
+    /// Secret and key with the password.
     pub password_secret_ref: KeyReference,
 }
 
@@ -143,17 +143,17 @@ pub enum Access {
 #[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct External {
-    /// HTTP addresses, one per shard.
+    /// HTTP addresses, one per shard, such as `https://ch-0.example.org:8443`.
     pub endpoints: Vec<String>,
     /// Secret with the keys `username` and `password`.
     pub credentials_secret_ref: LocalReference,
-    /// How to check the servers' certificates.
+    /// How to check the servers' certificates; absent: by the system's authorities.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<ClientTls>,
-    /// Name of the cluster in the servers' configuration.
+    /// Name of the cluster in the servers' configuration, if there are several shards.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster: Option<String>,
-    /// Its volumes, if it has several.
+    /// Storage policy with a fast and a large volume; absent: nothing is moved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storage_policy: Option<StoragePolicy>,
 }

@@ -63,24 +63,25 @@ pub struct Metadata {
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct QoeCollectorSpec {
-    /// Leaves everything as it is, for repairs by hand.
+    /// While true, the operator changes nothing, so that repairs by hand stay as they are. Receivers go on.
     #[serde(default)]
     pub paused: bool,
-    /// Of the receivers; left out: the operator's own at creation.
+    /// Version of the receivers, such as 0.2.0. Absent: the operator's own when the object is created, kept in
+    /// `status.version` and moved as `upgradePolicy` says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-    /// Automatic (the default) or Manual: whether a newer operator moves `version`.
+    /// Whether a newer operator moves the receivers to its own version, where `version` is absent.
     #[serde(default)]
     pub upgrade_policy: UpgradePolicy,
-    /// Retain (the default) or Delete: what happens to tables and volumes with the object.
+    /// What happens to tables and journal volumes when the object is deleted.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
-    /// For reports; storage is UTC.
+    /// Time zone of reports, such as Europe/Berlin. Times are stored in UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_zone: Option<String>,
-    /// The DPIs, keyed by id.
+    /// The DPIs, told apart by id. Each has a receiver of its own.
     pub dpis: Vec<Dpi>,
-    /// Which nodes are fit for receivers.
+    /// Which nodes are fit for receivers: CPU and network card.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nodes: Option<Nodes>,
     /// Where records are stored: exactly one of managed, external, embedded.
@@ -91,10 +92,11 @@ pub struct QoeCollectorSpec {
     /// What is decided about a record while it is stored.
     #[serde(default)]
     pub enrichment: Enrichment,
-    /// Fields the vendor does not publish.
+    /// Fields that the vendor does not publish: which element goes to which column.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub elements: Vec<CustomElement>,
-    /// Hashes of plans with destructive steps that may be carried out, e.g. `sha256:3f...`.
+    /// Hashes of plans with destructive steps that may be carried out, such as `sha256:3f...`; the plan that
+    /// waits, with its hash, is in `status.schema`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub approvals: Vec<String>,
 }
@@ -103,10 +105,10 @@ pub struct QoeCollectorSpec {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 pub enum UpgradePolicy {
-    /// It does.
+    /// It does, one receiver at a time.
     #[default]
     Automatic,
-    /// A person does.
+    /// Receivers stay until a person sets `version`.
     Manual,
 }
 
@@ -117,7 +119,7 @@ pub enum DeletionPolicy {
     /// They stay.
     #[default]
     Retain,
-    /// They go too.
+    /// What we made is dropped.
     Delete,
 }
 
@@ -126,13 +128,13 @@ pub enum DeletionPolicy {
 #[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Nodes {
-    /// CPU features, by node-feature-discovery's names.
+    /// CPU features a node must have, by node-feature-discovery's names, such as SSE42 or AVX2.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cpu_features: Vec<String>,
-    /// Speed of the network card, in Mbit/s.
+    /// The least speed of the network card, in Mbit/s.
     #[serde(default, rename = "minNICSpeedMbps", skip_serializing_if = "Option::is_none")]
     pub min_nic_speed_mbps: Option<u32>,
-    /// Require, Prefer (the default) or Ignore.
+    /// What happens on nodes that do not have all this.
     #[serde(default)]
     pub policy: NodePolicy,
 }
@@ -141,11 +143,11 @@ pub struct Nodes {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 pub enum NodePolicy {
-    /// Nothing runs there.
+    /// No receiver runs there.
     Require,
-    /// Others are preferred.
+    /// Others are preferred; a receiver runs there if there is no other.
     #[default]
     Prefer,
-    /// Fitness does not count.
+    /// They are like all others.
     Ignore,
 }

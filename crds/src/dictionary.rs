@@ -43,7 +43,7 @@ pub struct QoeDictionary {
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct QoeDictionarySpec {
-    /// What it holds.
+    /// What it holds. It cannot be changed.
     #[serde(rename = "type")]
     pub dictionary_type: DictionaryType,
     /// Names of the collectors that use it; absent: every collector of the namespace.
@@ -52,10 +52,10 @@ pub struct QoeDictionarySpec {
     /// Ids of the DPIs it applies to; absent: all. Sites may share private ranges.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dpis: Option<Vec<u16>>,
-    /// What happens when a line is wrong: KeepPrevious (the default) or SkipRow.
+    /// What happens when a line is wrong.
     #[serde(default)]
     pub on_error: OnError,
-    /// Exactly one of inline, configMap, secret, http, table, file.
+    /// Where the lines come from: exactly one of inline, configMap, secret, http, table, file.
     pub source: DictionarySource,
 }
 
@@ -105,7 +105,7 @@ pub enum OnError {
 #[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DictionarySource {
-    /// The lines themselves.
+    /// The lines themselves, fields separated by tabs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inline: Option<String>,
     /// A key of a ConfigMap.
@@ -120,7 +120,7 @@ pub struct DictionarySource {
     /// A table of the same ClickHouse, kept by somebody else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub table: Option<TableSource>,
-    /// A file; on one machine only. Relative to the file that names it.
+    /// A file, relative to the one that names it; on one machine only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
 }
@@ -151,7 +151,7 @@ impl DictionarySource {
 #[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct HttpSource {
-    /// Its address.
+    /// Address, beginning with http:// or https://.
     pub url: String,
     /// How often it is fetched; default 24h.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -169,9 +169,9 @@ pub struct HttpSource {
 #[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TableSource {
-    /// Database; absent: ours.
+    /// Name of the database; absent: the collector's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub database: Option<String>,
-    /// Table.
+    /// Name of the table.
     pub name: String,
 }

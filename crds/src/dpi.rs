@@ -18,14 +18,14 @@ pub const DEFAULT_JOURNAL: &str = "10Gi";
 #[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Dpi {
-    /// Key; stored with every record as `dpi_id`.
+    /// Number of the DPI, stored with every record as `dpi_id`.
     pub id: u16,
-    /// For people: shown beside the id.
+    /// Name for people, shown beside the id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Its streams, keyed by name, which defaults to the type.
+    /// Its streams. Names must differ; a name defaults to the type in lower case.
     pub streams: Vec<Stream>,
-    /// How its receiver runs.
+    /// How its receiver runs: exposure, journal, resources, placement.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receiver: Option<ReceiverSpec>,
 }
@@ -41,10 +41,10 @@ pub struct ReceiverSpec {
     /// The journal between the network and ClickHouse.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub journal: Option<Journal>,
-    /// CPU and memory.
+    /// CPU and memory of the receiver.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
-    /// Labels a node must have.
+    /// Labels that a node must have.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub node_selector: BTreeMap<String, String>,
     /// Taints the pod tolerates.
@@ -56,7 +56,7 @@ pub struct ReceiverSpec {
     /// Secrets for the image registry.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub image_pull_secrets: Vec<LocalReference>,
-    /// Each optional: automatic when absent.
+    /// Settings that are automatic when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tuning: Option<Tuning>,
 }
@@ -66,7 +66,7 @@ pub struct ReceiverSpec {
 #[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Exposure {
-    /// Service (the default), HostPort or HostNetwork.
+    /// The way into the cluster.
     #[serde(default, rename = "type")]
     pub exposure_type: ExposureType,
     /// For `Service`: what it looks like.
@@ -78,12 +78,12 @@ pub struct Exposure {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 pub enum ExposureType {
-    /// Through a Service.
+    /// Through a Service; the sender's address is kept.
     #[default]
     Service,
-    /// A port of the node.
+    /// The same port of the node that the receiver runs on.
     HostPort,
-    /// The node's network.
+    /// The receiver listens in the node's own network.
     HostNetwork,
 }
 
@@ -92,13 +92,13 @@ pub enum ExposureType {
 #[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ServiceSpec {
-    /// LoadBalancer, NodePort or ClusterIP (the default).
+    /// Kubernetes' type of Service.
     #[serde(default, rename = "type")]
     pub service_type: ServiceType,
-    /// Which load balancer implementation.
+    /// Which implementation provides the load balancer, such as metallb.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub load_balancer_class: Option<String>,
-    /// Annotations of the Service.
+    /// Annotations of the Service, for the load balancer's implementation.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
 }
@@ -121,22 +121,23 @@ pub enum ServiceType {
 #[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Journal {
-    /// The most it may occupy; default 10Gi. It is the buffer when ClickHouse is away.
+    /// The most it may occupy, at least 16Mi; default 10Gi. It is the buffer while ClickHouse is away: a DPI
+    /// at 10 Gbit/s fills about 25 GB an hour. It can grow, not shrink.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<Quantity>,
-    /// Storage class of its volume.
+    /// Storage class of its volume; absent: the cluster's default. It cannot be changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storage_class_name: Option<String>,
-    /// Never, Interval (the default) or Always: when it is forced to disk.
+    /// When it is forced to disk.
     #[serde(default)]
     pub fsync: Fsync,
-    /// For `Interval`: how often; default 1s.
+    /// How often, where `fsync` is Interval; default 1s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fsync_interval: Option<Duration>,
     /// How long segments are kept after ClickHouse has acknowledged them; default 10m.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_after_commit: Option<Duration>,
-    /// What to do when the volume is gone: Wait (the default) or Recreate.
+    /// What to do when the journal's volume is gone, with a lost node for example.
     #[serde(default)]
     pub on_volume_lost: OnVolumeLost,
 }
@@ -145,9 +146,9 @@ pub struct Journal {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 pub enum Fsync {
-    /// Left to the kernel: survives a crash of the process, not of the machine.
+    /// When the kernel likes: it survives a crash of the process, not of the machine.
     Never,
-    /// At an interval: a crash of the machine loses at most that much.
+    /// Every `fsyncInterval`; a crash of the machine loses at most that much.
     #[default]
     Interval,
     /// Before anything counts as journaled.
@@ -158,10 +159,10 @@ pub enum Fsync {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 pub enum OnVolumeLost {
-    /// Wait for a person.
+    /// Nothing, until a person decides.
     #[default]
     Wait,
-    /// Start with an empty one.
+    /// Start with an empty journal; what was in the old one is lost and counted as missing where it can be.
     Recreate,
 }
 
@@ -170,7 +171,7 @@ pub enum OnVolumeLost {
 #[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Tuning {
-    /// A new journal segment at least this often.
+    /// A new segment of the journal is begun at least this often.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub segment_interval: Option<Duration>,
     /// How long a finished segment waits before it is processed.
@@ -179,10 +180,10 @@ pub struct Tuning {
     /// Messages held in memory between listener and journal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue_messages: Option<u32>,
-    /// Inserts in flight.
+    /// Number of inserts in flight at a time, 1-64.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inserters: Option<u32>,
-    /// The longest a record waits for others before it is inserted.
+    /// The longest a record waits for others before it is inserted into ClickHouse.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_delay: Option<Duration>,
 }

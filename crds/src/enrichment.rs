@@ -9,28 +9,28 @@ use crate::stream::StreamType;
 #[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Enrichment {
-    /// How the direction of a flow is found; default AsIs: as the DPI marks it.
+    /// How it is found whether a flow goes to or from a subscriber.
     #[serde(default)]
     pub direction: Direction,
-    /// Which flows count as a subscriber's; default None: all.
+    /// By what flows are recognised as a subscriber's; others are left out.
     #[serde(default)]
     pub subscriber_filter: SubscriberFilter,
-    /// Which flows are left out; default None.
+    /// By what flows are left out, such as those of our own servers.
     #[serde(default)]
     pub subscriber_exclude: SubscriberFilter,
     /// The DPI's mark that means "from the subscriber".
     #[serde(default)]
     pub from_subscriber_mark: FromSubscriberMark,
-    /// Unit of the DPI's round-trip times; default Milliseconds.
+    /// Unit of the DPI's round-trip times.
     #[serde(default)]
     pub rtt_unit: RttUnit,
-    /// What a host name is shortened to in the aggregates; default RegisteredDomain.
+    /// What a host name is shortened to in the aggregates.
     #[serde(default)]
     pub host: HostName,
-    /// Whether the login comes from the channel.
+    /// When a record's login is taken from its channel.
     #[serde(default)]
     pub login_from_channel: LoginFromChannel,
-    /// Whether address translations are taken from fullflow too; default false.
+    /// Whether address translations are taken from fullflow records too.
     #[serde(default)]
     pub nat_from_fullflow: bool,
 }
@@ -101,7 +101,7 @@ pub enum RttUnit {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 pub enum HostName {
-    /// `www.example.co.uk` becomes `example.co.uk`.
+    /// To the part that was registered: www.example.co.uk becomes example.co.uk.
     #[default]
     RegisteredDomain,
     /// Not at all.
@@ -113,7 +113,7 @@ pub enum HostName {
 #[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LoginFromChannel {
-    /// Never (the default), Always or IfEmpty.
+    /// When it is.
     #[serde(default)]
     pub mode: LoginFromChannelMode,
     /// Whether the channel's name from the dictionary is used instead of its number.
@@ -125,12 +125,12 @@ pub struct LoginFromChannel {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 pub enum LoginFromChannelMode {
-    /// Never.
+    /// The record's own login stays.
     #[default]
     Never,
-    /// Always.
+    /// For every record.
     Always,
-    /// When the record has none.
+    /// For records without a login.
     IfEmpty,
 }
 

@@ -28,7 +28,7 @@ pub struct Toleration {
     /// Key of the taint; absent: every key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
-    /// `Exists` or `Equal` (the default).
+    /// How the taint's value is compared. Default: `Equal`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operator: Option<TolerationOperator>,
     /// Value of the taint, for `Equal`.

@@ -61,11 +61,11 @@ impl StreamType {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 pub enum Transport {
-    /// Reliable, held back when the journal is full.
+    /// In order and without loss; held back while the journal is full.
     #[default]
     #[serde(rename = "TCP")]
     Tcp,
-    /// Datagrams, refused and counted when the journal is full.
+    /// In datagrams, refused and counted while the journal is full.
     #[serde(rename = "UDP")]
     Udp,
 }
@@ -85,27 +85,28 @@ impl Transport {
 #[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Stream {
-    /// Key within the DPI; defaults to the type in lower case.
+    /// Name of the stream, different within the DPI. Absent: the type in lower case.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// What arrives here: Fullflow, Clickstream, GTPFlow, NATFlow or DNSFlow.
+    /// What the DPI sends here.
     #[serde(rename = "type")]
     pub stream_type: StreamType,
-    /// Port to listen on.
+    /// Port to listen on; different within the DPI for each transport. On Kubernetes TCP port 9400 is taken.
     pub port: Port,
-    /// TCP (the default) or UDP.
+    /// How the DPI sends it.
     #[serde(default)]
     pub transport: Transport,
-    /// Networks that may send here; empty: everybody who can reach the port.
+    /// Networks that may send here, such as 192.0.2.0/24 or 2001:db8::/32; absent: everybody who can reach
+    /// the port.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allow_from: Vec<String>,
-    /// TCP only: its presence turns TLS on.
+    /// Certificates; their presence turns TLS on. With transport TCP only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<ServerTls>,
-    /// A balancer in front: observation domain to DPI.
+    /// Whose messages these are, when a balancer stands in front: observation domain to DPI.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub domains: Vec<Domain>,
-    /// Copies of the messages for others.
+    /// Copies of the messages, sent on to others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub export: Option<Export>,
 }
@@ -146,10 +147,10 @@ pub struct Domain {
 #[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Export {
-    /// All (the default) or RoundRobin.
+    /// Who gets which message.
     #[serde(default)]
     pub mode: ExportMode,
-    /// Receivers of the copies, keyed by name.
+    /// Who gets copies, told apart by name.
     pub targets: Vec<ExportTarget>,
 }
 
@@ -169,13 +170,13 @@ pub enum ExportMode {
 #[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ExportTarget {
-    /// Key within the export; its position in the journal is kept under this name.
+    /// Name of the target; how far it has got is remembered under this name.
     pub name: String,
     /// Host name or address.
     pub host: String,
-    /// Port.
+    /// Port of the target.
     pub port: Port,
-    /// TCP (the default) or UDP.
+    /// How copies are sent.
     #[serde(default)]
     pub transport: Transport,
 }

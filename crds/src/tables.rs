@@ -13,10 +13,10 @@ pub const DEFAULT_KEEP_FOR: Duration = Duration::from_hours(24);
 #[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Tables {
-    /// Flow records.
+    /// Flow records: one row per record of a session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fullflow: Option<RawTable>,
-    /// HTTP requests and names.
+    /// HTTP requests, and names of encrypted connections.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clickstream: Option<RawTable>,
     /// Mobile sessions.
@@ -25,7 +25,7 @@ pub struct Tables {
     /// Address translations.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub natflow: Option<RawTable>,
-    /// DNS.
+    /// DNS questions and answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dnsflow: Option<RawTable>,
     /// Aggregated flow records.
@@ -84,10 +84,11 @@ pub struct FlowAggregate {
     /// Rows older than this move to the cold volume; absent: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub move_to_cold_after: Option<Duration>,
-    /// Length of one aggregate; default 15m.
+    /// Length of time that one row stands for.
     #[serde(default = "quarter_hour")]
     pub interval: Interval,
-    /// Coarser intervals for older rows, each a multiple of the one before.
+    /// Longer intervals for older rows: each a multiple of the one before, each for older rows than it, and
+    /// all before `keepFor`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rollups: Vec<Rollup>,
     /// What rows are told apart by; absent: everything.
@@ -110,10 +111,11 @@ pub struct NatAggregate {
     /// Rows older than this move to the cold volume; absent: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub move_to_cold_after: Option<Duration>,
-    /// Length of one aggregate: 1m, 5m, 10m, 15m (the default), 30m or 1h.
+    /// Length of time that one row stands for.
     #[serde(default = "quarter_hour")]
     pub interval: Interval,
-    /// Coarser intervals for older rows, each a multiple of the one before.
+    /// Longer intervals for older rows: each a multiple of the one before, each for older rows than it, and
+    /// all before `keepFor`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rollups: Vec<Rollup>,
     /// What rows are told apart by; absent: everything.
@@ -126,9 +128,9 @@ pub struct NatAggregate {
 #[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Rollup {
-    /// The coarser interval.
+    /// The longer interval.
     pub interval: Interval,
-    /// Age at which it applies.
+    /// Age of rows from which it applies.
     pub after: Duration,
 }
 

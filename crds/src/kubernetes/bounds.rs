@@ -1,7 +1,7 @@
 //! How long texts, lists and maps may be, what texts look like, and how lists are merged by server-side
 //! apply. Everything has a bound: the API server estimates the cost of a rule from them.
 //!
-//! Patterns say what [`crate::validate`] says, no more and no less.
+//! Patterns accept what [`crate::validate`] accepts.
 
 use serde_json::{Map, Value};
 
@@ -107,7 +107,7 @@ pub(super) const DICTIONARY: &[(&str, Bound)] = &[
     ("spec.collectors[]", Bound::Text(63)),
     ("spec.dpis", Bound::Set(0, 256)),
     ("source.inline", Bound::Text(1_000_000)),
-    ("source.file", Bound::Pattern(4_096, "^.")),
+    ("source.file", Bound::Given(4_096)),
     ("configMap.name", OBJECT_NAME),
     ("configMap.key", DATA_KEY),
     ("secret.name", OBJECT_NAME),
@@ -131,6 +131,8 @@ const STATUS_TEXT: Bound = Bound::Text(1_024);
 pub(super) enum Bound {
     /// A text of at most so many characters.
     Text(u32),
+    /// A text of at most so many characters that is not empty.
+    Given(u32),
     /// A text of at most so many characters that looks like this.
     Pattern(u32, &'static str),
     /// One of these texts.
@@ -173,6 +175,10 @@ impl Bound {
     pub(super) fn apply(self, fields: &mut Map<String, Value>) {
         match self {
             Bound::Text(most) => set(fields, "maxLength", most),
+            Bound::Given(most) => {
+                set(fields, "minLength", 1);
+                set(fields, "maxLength", most);
+            }
             Bound::Pattern(most, pattern) => {
                 set(fields, "maxLength", most);
                 set(fields, "pattern", pattern);
@@ -203,4 +209,36 @@ fn list(fields: &mut Map<String, Value>, least: u32, most: u32, kind: &str) {
 
 fn set(fields: &mut Map<String, Value>, name: &str, value: impl Into<Value>) {
     fields.insert(name.to_owned(), value.into());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{definition, schema};
+    use super::*;
+
+    #[test]
+    fn every_bound_and_every_rule_is_about_a_field_that_exists() {
+        let mut unused: Vec<&str> = SHARED.iter().map(|(ending, _)| *ending).collect();
+        for kind in [definition::collector(), definition::dictionary()] {
+            let mut own: Vec<&str> = kind.bounds.iter().map(|(ending, _)| *ending).collect();
+            let mut rules = kind.rules.clone();
+            schema::walk("", &mut kind.schema(), &mut |path, _| {
+                if let Some((ending, _)) = find([kind.bounds, SHARED], path) {
+                    own.retain(|known| *known != ending);
+                    unused.retain(|known| *known != ending);
+                }
+                rules.retain(|rule| rule.at != path);
+            });
+            assert_eq!(own, Vec::<&str>::new(), "{}", kind.name);
+            assert_eq!(rules, [], "{}", kind.name);
+        }
+        assert_eq!(unused, Vec::<&str>::new());
+    }
+
+    #[test]
+    fn an_ending_begins_with_a_name() {
+        assert!(ends_with("spec.dpis", "spec.dpis") && ends_with("a.spec.dpis", "spec.dpis"));
+        assert!(ends_with("a.caSecretRef.name", "Ref.name"));
+        assert!(!ends_with("a.myspec.dpis", "spec.dpis"));
+    }
 }

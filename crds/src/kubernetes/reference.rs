@@ -32,11 +32,22 @@ fn page(kind: &Kind) -> String {
     page
 }
 
+/// The fields of an object that only names something, and needs no section of its own.
+fn short_object(schema: &Value) -> Option<Vec<&str>> {
+    let fields = schema.get("properties")?.as_object()?;
+    let plain = |field: &Value| field.get("type").and_then(Value::as_str) == Some("string");
+    let reference = fields.contains_key("name") && fields.len() <= 2 && fields.values().all(plain);
+    reference.then(|| fields.keys().map(String::as_str).collect())
+}
+
 /// One object's fields as a table, its rules, then the objects below it.
 fn section(path: &str, schema: &Value, page: &mut String) {
     let Some(fields) = schema.get("properties").and_then(Value::as_object) else {
         return;
     };
+    if short_object(schema).is_some() {
+        return;
+    }
     if !path.is_empty() {
         let _ = write!(page, "\n## {path}\n\n{}\n", described(schema));
         if fields.is_empty() {
@@ -153,7 +164,10 @@ fn type_words(field: &Value) -> String {
                 let most = number(field, "maxProperties").unwrap_or_default();
                 format!("map, at most {most} entries; values: {}", type_words(values))
             }
-            None => "object".to_owned(),
+            None => match short_object(field) {
+                Some(names) => format!("`{{{}}}`", names.join(", ")),
+                None => "object".to_owned(),
+            },
         },
         other => other.to_owned(),
     }

@@ -200,7 +200,7 @@ fn rollups(at: &'static str, rules: &mut Vec<Rule>) {
     rules.push(rule(
         at,
         Some(".rollups"),
-        words::LESS_THAN_KEEP_FOR,
+        format!("after: {}", words::LESS_THAN_KEEP_FOR),
         format!(
             "!has(self.rollups) || !has(self.keepFor) || self.rollups.all(r, {} < {})",
             seconds("r.after"),
@@ -214,7 +214,7 @@ fn rollups(at: &'static str, rules: &mut Vec<Rule>) {
     rules.push(rule(
         at,
         Some(".rollups"),
-        words::MULTIPLE_OF_INTERVAL,
+        format!("interval: {}", words::MULTIPLE_OF_INTERVAL),
         format!(
             "!has(self.rollups) || [{intervals}].all(l, [1, 2, 3, 4, 5].all(i, i >= l.size() || \
              (l[i] > l[i - 1] && l[i] % l[i - 1] == 0)))"
@@ -224,7 +224,7 @@ fn rollups(at: &'static str, rules: &mut Vec<Rule>) {
     rules.push(rule(
         at,
         Some(".rollups"),
-        words::MORE_THAN_BEFORE,
+        format!("after: {}", words::MORE_THAN_BEFORE),
         format!(
             "!has(self.rollups) || [{ages}].all(l, [1, 2, 3, 4].all(i, i >= l.size() || l[i] > l[i - 1]))"
         ),

@@ -17,12 +17,21 @@ pub(super) fn of<T: JsonSchema>() -> Value {
 }
 
 /// Takes all defaults away. The API server would write them into every object, where tools that compare
-/// objects with files in Git see fields that nobody wrote.
+/// objects with files in Git see fields that nobody wrote. The descriptions name them instead.
 pub(super) fn without_defaults(schema: &mut Value) {
     let Some(fields) = schema.as_object_mut() else {
         return;
     };
-    fields.remove("default");
+    let words = match fields.remove("default") {
+        Some(Value::String(text)) => Some(text),
+        Some(number @ Value::Number(_)) => Some(number.to_string()),
+        _ => None,
+    };
+    if let Some(words) = words {
+        let own = fields.get("description").and_then(Value::as_str).unwrap_or_default();
+        let text = format!("{own} Default: {words}.");
+        fields.insert("description".to_owned(), Value::String(text.trim().to_owned()));
+    }
     for child in children(fields) {
         without_defaults(child);
     }
