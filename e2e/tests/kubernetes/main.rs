@@ -1,0 +1,111 @@
+//! Scenarios on a real Kubernetes. One cluster serves all of them; it is started when the first one
+//! begins and is gone when this program ends, however it ends. Needs root; fails without.
+//!
+//! # How to write a scenario
+//!
+//! A function that takes a [`Scenario`], in a file of its own beside this one, and a line in
+//! [`scenarios`]. It gets a namespace of its own, in which Restricted Pod Security is enforced, and
+//! panics if something is wrong; its events, pods and logs are then shown.
+//!
+//! ```ignore
+//! pub fn a_row_is_stored(scenario: &Scenario) {
+//!     let clickhouse = ClickHouse::start(scenario);      // a pod, a Service, a Secret, a volume
+//!     let _operator = scenario.start_operator(&[]);      // a process; killed at the end
+//!     scenario.apply(include_str!("collector.yaml"));    // kubectl apply --server-side
+//!     wait_until("a ready collector", MINUTE, || ...);   // Err(what is seen) until Ok
+//!     let to = format!("{}:1500", scenario.service_address("main-dpi-0"));
+//!     let sent = Simulator::start(&["--to", &to, "--records", "1000"]).finish(MINUTE);
+//!     assert_eq!(clickhouse.number("SELECT count() FROM qoestor.fullflow"), sent.records);
+//! }
+//! ```
+//!
+//! `scenario.cluster` has what concerns the whole cluster: a client, fake nodes, the API server's
+//! restart. Whoever uses that registers with [`alone`]. Deadlines are generous, and no time is asserted.
+//! `cargo test --release -p e2e --test kubernetes -- NAME` runs those whose name holds NAME.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    missing_docs
+)]
+
+mod smoke;
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+use std::sync::{OnceLock, RwLock};
+
+use e2e::cluster::{Cluster, Reach, Scenario, inside};
+use libtest_mimic::{Arguments, Failed, Trial};
+
+fn scenarios() -> Vec<Trial> {
+    vec![
+        together("smoke::our_image_runs", smoke::our_image_runs),
+        together("smoke::clickhouse_keeps_its_rows", smoke::clickhouse_keeps_its_rows),
+        alone("smoke::the_api_server_comes_back", smoke::the_api_server_comes_back),
+    ]
+}
+
+/// Whoever disturbs the others waits until they are done.
+static DISTURBANCE: RwLock<()> = RwLock::new(());
+
+/// A scenario that runs beside others.
+fn together(name: &'static str, run: fn(&Scenario)) -> Trial {
+    Trial::test(name, move || {
+        let _others = DISTURBANCE.read().unwrap_or_else(|poisoned| poisoned.into_inner());
+        run_one(name, run)
+    })
+}
+
+/// A scenario that disturbs the whole cluster.
+fn alone(name: &'static str, run: fn(&Scenario)) -> Trial {
+    Trial::test(name, move || {
+        let _nobody = DISTURBANCE.write().unwrap_or_else(|poisoned| poisoned.into_inner());
+        run_one(name, run)
+    })
+}
+
+fn run_one(name: &str, run: fn(&Scenario)) -> Result<(), Failed> {
+    let cluster = cluster()?;
+    let namespace = name.replace("::", "-").replace('_', "-");
+    let scenario = Scenario::new(cluster, &namespace);
+    catch_unwind(AssertUnwindSafe(|| run(&scenario))).map_err(|panic| {
+        println!("\n{name} failed: {}\n{}", said(&*panic), scenario.report());
+        Failed::from(said(&*panic))
+    })
+}
+
+fn said(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    text.or_else(|| panic.downcast_ref::<&str>().map(|text| text.to_string())).unwrap_or_default()
+}
+
+/// The cluster, started by the first scenario.
+fn cluster() -> Result<&'static Cluster, Failed> {
+    static CLUSTER: OnceLock<Result<Cluster, String>> = OnceLock::new();
+    let started = CLUSTER.get_or_init(|| {
+        let cluster = catch_unwind(|| Cluster::start(Reach::Inside))
+            .unwrap_or_else(|panic| Err(format!("the cluster could not be started: {}", said(&*panic))));
+        if let Ok(cluster) = &cluster {
+            println!("the cluster was started in {} s", cluster.started_in.as_secs());
+        }
+        cluster
+    });
+    started.as_ref().map_err(|reason| Failed::from(reason.clone()))
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let scenarios = scenarios();
+    let wanted = |name: &str| {
+        let is =
+            |filter: &String| if arguments.exact { name == filter } else { name.contains(filter.as_str()) };
+        arguments.filter.as_ref().is_none_or(is) && !arguments.skip.iter().any(is)
+    };
+    let none = !scenarios.iter().any(|scenario| wanted(scenario.name()));
+    let run = move || libtest_mimic::run(&arguments, scenarios).exit_code();
+    if none || Arguments::from_args().list { run() } else { inside(Reach::Inside, run) }
+}
