@@ -85,13 +85,13 @@ fn pod(receiver: &Receiver<'_>) -> PodSpec {
 
 fn container(receiver: &Receiver<'_>) -> Container {
     let images = receiver.images;
-    let command = ["receiver", "--config", &format!("{CONFIG_DIR}/{CONFIG_KEY}")].map(str::to_owned);
+    // For the image's entry point, which is the program.
+    let arguments = ["receiver", "--config", &format!("{CONFIG_DIR}/{CONFIG_KEY}")].map(str::to_owned);
     Container {
         name: CONTAINER.to_owned(),
         image: Some(format!("{}:{}", images.receiver_repository, receiver.collector.version)),
         image_pull_policy: Some(images.pull_policy.clone()),
-        command: Some(vec!["qoe".to_owned()]),
-        args: Some(command.into()),
+        args: Some(arguments.into()),
         ports: Some(ports(receiver)),
         resources: receiver.spec().and_then(|spec| spec.resources.as_ref()).and_then(resources),
         security_context: Some(SecurityContext {
