@@ -112,10 +112,20 @@ impl System {
         System { dir, config, up: Some(up), receiver: None, clickhouse_url, elements }
     }
 
+    /// The receiver's configuration file.
+    pub fn config_file(&self) -> PathBuf {
+        self.dir.path().join("receiver-config.json")
+    }
+
+    /// Writes the configuration as it is now, for a receiver that runs or for the next one.
+    pub fn write_config(&self) {
+        std::fs::write(self.config_file(), serde_json::to_vec(&self.config).unwrap()).unwrap();
+    }
+
     /// Starts the receiver and waits until it is ready. Its log goes to `receiver.log`.
     pub fn start_receiver(&mut self) {
-        let file = self.dir.path().join("receiver-config.json");
-        std::fs::write(&file, serde_json::to_vec(&self.config).unwrap()).unwrap();
+        let file = self.config_file();
+        self.write_config();
         let _ = std::fs::remove_file(self.config.data_dir.join("receiver.json"));
         let log = std::fs::File::options().create(true).append(true).open(self.receiver_log()).unwrap();
         let mut command = Command::new(qoe_binary());

@@ -70,8 +70,13 @@ fn assert_name(name: &str) {
     assert!(name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{name}");
 }
 
-/// `name{label="value",...} number`. No value of ours needs escapes.
+/// `name{label="value",...} number`, or `name number`. No value of ours needs escapes.
 fn sample(line: &str) -> (String, Labels, f64) {
+    if !line.contains('{') {
+        let (name, value) = line.split_once(' ').expect(line);
+        assert_name(name);
+        return (name.to_string(), Labels::new(), value.parse().expect(line));
+    }
     let (name, rest) = line.split_once('{').expect(line);
     let (labels, value) = rest.split_once("} ").expect(line);
     assert_name(name);
@@ -166,6 +171,11 @@ fn metrics_say_what_the_status_says() {
             }
         }
     }
+    // Nothing was changed while it ran.
+    for result in ["applied", "invalid", "restart"] {
+        assert_eq!(metrics.take("config_reloads_total", &[("result", result)]), Some(0.0), "{result}");
+    }
+    assert_eq!(metrics.take("config_in_force", &[]), Some(1.0));
     // What is left are reasons that have not occurred.
     for ((name, labels), value) in &metrics.samples {
         assert!(labels.contains_key("reason") && *value == 0.0, "{name} {labels:?} {value}");
