@@ -31,7 +31,13 @@
     missing_docs
 )]
 
+mod drain;
+mod drift;
+mod life_in_git;
+mod main_job;
+mod nodes;
 mod smoke;
+mod support;
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -45,6 +51,11 @@ fn scenarios() -> Vec<Trial> {
     vec![
         together("smoke::our_image_runs", smoke::our_image_runs),
         together("smoke::clickhouse_keeps_its_rows", smoke::clickhouse_keeps_its_rows),
+        together("main_job::the_contract_runs", main_job::the_contract_runs),
+        together("life_in_git::a_life_in_git", life_in_git::a_life_in_git),
+        together("drain::a_pod_is_deleted_while_senders_send", drain::a_pod_is_deleted_while_senders_send),
+        together("nodes::receivers_find_their_nodes", nodes::receivers_find_their_nodes),
+        together("drift::what_was_changed_by_hand_comes_back", drift::what_was_changed_by_hand_comes_back),
         alone("smoke::the_api_server_comes_back", smoke::the_api_server_comes_back),
     ]
 }
@@ -83,6 +94,10 @@ fn said(panic: &(dyn Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<&str>().map(|text| text.to_string())).unwrap_or_default()
 }
 
+/// What users install first.
+const COLLECTORS: &str = include_str!("../../../crds/manifests/qoecollectors.qoeplane.io.yaml");
+const DICTIONARIES: &str = include_str!("../../../crds/manifests/qoedictionaries.qoeplane.io.yaml");
+
 /// The cluster, started by the first scenario.
 fn cluster() -> Result<&'static Cluster, Failed> {
     static CLUSTER: OnceLock<Result<Cluster, String>> = OnceLock::new();
@@ -90,6 +105,9 @@ fn cluster() -> Result<&'static Cluster, Failed> {
         let cluster = catch_unwind(|| Cluster::start(Reach::Inside))
             .unwrap_or_else(|panic| Err(format!("the cluster could not be started: {}", said(&*panic))));
         if let Ok(cluster) = &cluster {
+            for definition in [COLLECTORS, DICTIONARIES] {
+                cluster.apply(definition).map_err(|error| format!("the CRDs are not accepted: {error}"))?;
+            }
             println!("the cluster was started in {} s", cluster.started_in.as_secs());
         }
         cluster

@@ -21,7 +21,7 @@ use super::dereference::{self, Found, ReadError};
 use super::receivers::{self, Seen};
 use super::status::{self, Facts, ReceiverFacts, SchemaReport};
 use super::validate::{Refused, validate};
-use super::{facts, journal_volume, make_true, schema_step, version, write_status};
+use super::{facts, journal_volume, make_true, nodes, schema_step, version, write_status};
 use crate::context::Context;
 use crate::controllers::GuardedCollector;
 use crate::metrics::DpiLabels;
@@ -256,10 +256,10 @@ async fn receiver_facts(
             if known_nodes.is_none() {
                 known_nodes = Some(list_nodes(context).await);
             }
-            let nodes = known_nodes.as_deref().unwrap_or_default();
-            facts.journal_lost = journal_volume::lost(context, found, &name, dpi.id, nodes).await;
+            let known = known_nodes.as_deref().unwrap_or_default();
+            facts.journal_lost = journal_volume::lost(context, found, &name, dpi.id, known).await;
             if facts.journal_lost.is_none() {
-                facts.unscheduled = Some(("NoMatchingNode", words));
+                facts.unscheduled = Some(nodes::explain(pod, known, &words));
             }
         }
         all.push(facts);

@@ -1,0 +1,119 @@
+//! The main job: one object becomes a running system, and what is sent is stored, exactly.
+
+use e2e::Simulator;
+use e2e::cluster::{ClickHouse, Scenario, wait_until};
+use serde_json::{Value, json};
+
+use crate::support::{
+    DEADLINE, address, collector, condition, dpi, main_collector, start_operator, wait_condition, wait_ready,
+    wait_rows,
+};
+
+const RECORDS: u64 = 200_000;
+
+/// The contract's object, adapted to a node of a test: no cold volume, no load balancer, small journals.
+pub fn the_contract_runs(scenario: &Scenario) {
+    let clickhouse = ClickHouse::start(scenario);
+    let _operator = start_operator(scenario);
+    scenario.apply(&contract(&clickhouse).to_string());
+    wait_ready(scenario);
+
+    let (north, south) = (address(scenario, 0, 1500), address(scenario, 1, 1510));
+    let records = RECORDS.to_string();
+    let tcp = Simulator::start(&["--to", &north, "--records", &records, "--seed", "1"]);
+    let udp = Simulator::start(&[
+        "--to",
+        &south,
+        "--transport",
+        "udp",
+        "--records",
+        &records,
+        "--seed",
+        "2",
+        "--rate",
+        "20000",
+    ]);
+    let (tcp, udp) = (tcp.finish(DEADLINE), udp.finish(DEADLINE));
+    wait_rows(&clickhouse, "fullflow", 0, tcp.records);
+    wait_rows(&clickhouse, "fullflow", 1, udp.records);
+    for (id, sent) in [(0, &tcp), (1, &udp)] {
+        let octets = clickhouse
+            .number(&format!("SELECT sum(octet_delta_count) FROM qoestor.fullflow WHERE dpi_id = {id}"));
+        assert_eq!(octets, sent.octets, "octets of DPI {id}");
+    }
+
+    // The same numbers in the object's status, within a minute or two.
+    wait_until("the balances in the status", DEADLINE, || {
+        let object = main_collector(scenario)?;
+        let seen = object["status"]["receivers"].to_string();
+        for (id, sent) in [(0, &tcp), (1, &udp)] {
+            let stream = stream_of(&object, id)?;
+            let number = |field: &str| stream[field].as_u64().unwrap_or(0);
+            let balance = [number("received"), number("stored"), number("waiting"), number("missing")];
+            if balance != [sent.records, sent.records, 0, 0] {
+                return Err(seen);
+            }
+        }
+        Ok(())
+    });
+    wait_condition(scenario, "Receiving", "True");
+    wait_condition(scenario, "NothingLost", "True");
+    let columns = scenario.kubectl(&["get", "qoecollectors"]).unwrap();
+    assert!(columns.contains("2/2") && columns.contains("True"), "{columns}");
+    let described = scenario.kubectl(&["describe", "qoec", "main"]).unwrap();
+    assert!(described.contains("Nothing") || described.contains("nothing was lost"), "{described}");
+    let object = main_collector(scenario).unwrap();
+    assert!(condition(&object, "Ready").unwrap().2.contains("2 of 2 receivers"), "{object}");
+}
+
+fn stream_of(object: &Value, id: u64) -> Result<Value, String> {
+    let receivers = object["status"]["receivers"].as_array().cloned().unwrap_or_default();
+    let receiver = receivers.iter().find(|receiver| receiver["dpi"] == id).ok_or("no such receiver")?;
+    receiver["streams"].get(0).cloned().ok_or_else(|| format!("no stream: {receiver}"))
+}
+
+fn contract(clickhouse: &ClickHouse<'_>) -> Value {
+    let mut north = dpi(0, 1500, "TCP");
+    north["name"] = json!("edge-north");
+    north["streams"][0]["name"] = json!("fullflow");
+    north["streams"][0]["allowFrom"] = json!(["198.18.0.0/15", "2001:db8::/32"]);
+    north["streams"][0]["domains"] = json!([{"id": 17, "dpi": 1}]);
+    north["streams"].as_array_mut().unwrap().extend([
+        json!({"type": "Clickstream", "port": 1501, "transport": "TCP"}),
+        json!({"name": "fullflow-v6", "type": "Fullflow", "port": 1506, "transport": "UDP"}),
+    ]);
+    let journal = json!({
+        "size": "512Mi", "fsync": "Interval", "fsyncInterval": "1s", "keepAfterCommit": "10m", "onVolumeLost": "Wait",
+    });
+    north["receiver"] = json!({
+        "exposure": {"type": "Service", "service": {"type": "ClusterIP", "annotations": {}}},
+        "journal": journal,
+        "resources": {"requests": {"cpu": "50m", "memory": "32Mi"}, "limits": {"memory": "512Mi"}},
+        "tolerations": [],
+        "priorityClassName": "",
+        "imagePullSecrets": [],
+        "tuning": {"inserters": 4, "maxDelay": "1s"},
+    });
+    let mut south = dpi(1, 1510, "UDP");
+    south["name"] = json!("edge-south");
+    south["streams"]
+        .as_array_mut()
+        .unwrap()
+        .push(json!({"type": "NATFlow", "port": 1513, "transport": "UDP"}));
+    let mut object = collector(clickhouse, json!([north, south]));
+    let spec = &mut object["spec"];
+    spec["paused"] = json!(false);
+    spec["upgradePolicy"] = json!("Automatic");
+    spec["deletionPolicy"] = json!("Retain");
+    spec["timeZone"] = json!("Europe/Berlin");
+    spec["nodes"] = json!({"cpuFeatures": ["SSE42"], "minNICSpeedMbps": 1000, "policy": "Prefer"});
+    spec["tables"] = json!({
+        "fullflow": {"keepFor": "24h"},
+        "gtpflow": {"keepFor": "30d"},
+        "natflow": {"keepFor": "90d"},
+        "fullflow_agg": {"interval": "15m", "rollups": [{"interval": "30m", "after": "7d"}, {"interval": "1h", "after": "30d"}]},
+    });
+    spec["elements"] = json!([{"stream": "GTPFlow", "id": 3316, "pen": 43823, "name": "imsi", "type": "String", "column": "imsi"}]);
+    spec["approvals"] = json!([]);
+    object
+}
