@@ -1,7 +1,7 @@
 use k8s_openapi::api::core::v1::{Node, Pod};
 use serde_json::{Value, json};
 
-use super::{NO_MATCHING_NODE, UNSCHEDULABLE_REASON, missing};
+use super::{NO_MATCHING_NODE, UNSCHEDULABLE, missing};
 
 const SSE42: &str = "feature.node.kubernetes.io/cpu-cpuid.SSE42";
 const AVX512F: &str = "feature.node.kubernetes.io/cpu-cpuid.AVX512F";
@@ -28,7 +28,7 @@ fn node(name: &str, labels: Value, spec: Value) -> Node {
 fn explain(pod: &Pod, nodes: &[Node], scheduler: &str) -> String {
     let (reason, words) = super::explain(pod, nodes, scheduler);
     assert_eq!(reason == NO_MATCHING_NODE, words.starts_with("no node fits: "), "{words}");
-    assert!(reason == NO_MATCHING_NODE || reason == UNSCHEDULABLE_REASON);
+    assert!(reason == NO_MATCHING_NODE || reason == UNSCHEDULABLE);
     words
 }
 
