@@ -7,14 +7,14 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use clickhouse::Client;
+use crds::QoeCollector;
 use crds::clickhouse::{ClickHouseKind, External};
+use crds::desired::StorageVolumes;
 use crds::receiver::{ClickHouseTarget, ReceiverConfig};
 use crds::standalone::StandaloneOptions;
-use crds::tables::RawTable;
-use crds::{QoeCollector, StreamType};
+use crds::validate::Problem;
 use embedded::{Child, Prepared, Settings};
-use schema::{Desired, TableOptions};
+use schema::Plan;
 
 use super::Options;
 
@@ -26,7 +26,8 @@ const SHORT_LIFE: Duration = Duration::from_secs(5);
 /// Where the tables are.
 pub struct Database {
     target: ClickHouseTarget,
-    storage_policy: Option<(String, String)>,
+    /// The embedded server's; those of another are named in the file.
+    storage: Option<StorageVolumes>,
     server: Option<Server>,
 }
 
@@ -67,8 +68,9 @@ impl Database {
             database,
             ca_file: None,
         };
-        let storage_policy = Some(("tiered".to_string(), "cold".to_string()));
-        Ok(Database { target, storage_policy, server: Some(server) })
+        let storage =
+            Some(StorageVolumes { policy: "tiered".to_string(), cold_volume: Some("cold".to_string()) });
+        Ok(Database { target, storage, server: Some(server) })
     }
 
     fn external(options: &Options, external: &External, database: String) -> anyhow::Result<Database> {
@@ -88,9 +90,7 @@ impl Database {
             database,
             ca_file: None,
         };
-        let storage_policy =
-            external.storage_policy.as_ref().map(|policy| (policy.name.clone(), policy.cold_volume.clone()));
-        Ok(Database { target, storage_policy, server: None })
+        Ok(Database { target, storage: None, server: None })
     }
 
     /// Makes the schema true and says what the receiver is to do; prints what is left out.
@@ -113,50 +113,46 @@ impl Database {
         if config.dpis.is_empty() {
             bail!("{}: none of its streams can be received by this version", options.file.display());
         }
-        let steps = self.apply_schema(collector)?;
+        let steps = self.apply_schema(options, collector)?;
         Ok((steps, config))
     }
 
-    fn apply_schema(&self, collector: &QoeCollector) -> anyhow::Result<usize> {
+    fn apply_schema(&self, options: &Options, collector: &QoeCollector) -> anyhow::Result<usize> {
         let password = fs::read_to_string(&self.target.password_file).with_context(|| {
             format!("cannot read the password file {}", self.target.password_file.display())
         })?;
-        let client = Client::default()
-            .with_url(&self.target.url)
-            .with_user(&self.target.user)
-            .with_password(password.trim());
-        let desired = self.desired(collector)?;
+        let client = schema::connect(&self.target.url, &self.target.user, password.trim(), None)?;
+        let spec = &collector.spec;
+        let wrong = |problems: &[Problem]| {
+            let lines: Vec<String> = problems
+                .iter()
+                .map(|problem| format!("{}: {}: {}", options.file.display(), problem.path, problem.message))
+                .collect();
+            anyhow::anyhow!("the tables cannot be made as configured:\n{}", lines.join("\n"))
+        };
+        let mut desired =
+            crds::desired::desired(spec, self.storage.as_ref()).map_err(|found| wrong(&found))?;
+        if self.server.is_none() {
+            // The embedded server belongs to its data directory; at another one, collectors may meet.
+            desired = desired.with_owner(&schema::owner::standalone(&collector.metadata.name));
+        }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
             let observed = schema::observe(&client, &desired.database)
                 .await
                 .with_context(|| format!("ClickHouse on {} does not answer", self.target.url))?;
+            if let Some(volumes) = &observed.storage {
+                let problems = crds::desired::storage_problems(spec, volumes);
+                if !problems.is_empty() {
+                    return Err(wrong(&problems));
+                }
+            }
             let plan = schema::plan(&desired, &observed)?;
-            Ok(schema::execute(&client, &plan).await?)
+            let (now, waiting) = plan.approved(&spec.approvals);
+            let steps = schema::execute(&client, &now).await?;
+            say_what_waits(options, &waiting);
+            Ok(steps)
         })
-    }
-
-    /// All streams have their tables, whether or not a DPI sends them: queries may name them.
-    fn desired(&self, collector: &QoeCollector) -> anyhow::Result<Desired> {
-        let database = &self.target.database;
-        let mut desired = Desired::new(database);
-        for stream_type in StreamType::ALL {
-            let stream = crds::declare::stream(stream_type, &collector.spec.elements)?;
-            let kept = collector.spec.tables.raw(stream_type);
-            desired = desired.with_table(stream.table(&self.table_options(database, stream.name, kept)));
-        }
-        Ok(desired)
-    }
-
-    fn table_options(&self, database: &str, table: &str, kept: RawTable) -> TableOptions {
-        let mut options = TableOptions::new(database, table);
-        options.keep_for = Some(kept.keep_for().as_millis() / 1000);
-        if let Some((policy, cold_volume)) = &self.storage_policy {
-            options.storage_policy = Some(policy.clone());
-            options.cold_volume = cold_volume.clone();
-            options.move_to_cold_after = kept.move_to_cold_after.map(|after| after.as_millis() / 1000);
-        }
-        options
     }
 
     /// Starts the embedded server again if it has ended.
@@ -177,6 +173,19 @@ impl Database {
             server.child.stop(STOP_WITHIN)?;
         }
         Ok(())
+    }
+}
+
+/// Rows that would be deleted sooner stay until somebody has said that this is meant.
+fn say_what_waits(options: &Options, waiting: &Plan) {
+    let Some(approval) = waiting.hash() else { return };
+    for step in &waiting.steps {
+        eprintln!(
+            "{}: spec.tables.{}.keepFor: not yet, its rows stay as long as before ({}): to delete them, add \"{approval}\" to spec.approvals and start again",
+            options.file.display(),
+            step.object,
+            step.effect
+        );
     }
 }
 
