@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test quick lint bench docs build clickhouse tools faults soak clean
+.PHONY: help demo test quick lint bench docs manifests build clickhouse tools faults soak clean
 
 help: ## List all tasks
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ soak: build clickhouse ## An hour of records at a steady rate; ends with the bal
 
 docs: ## Write the generated pages again: column reference, schema dump
 	QOE_UPDATE=1 cargo test --release -p schema --test drift
+
+manifests: ## Render manifests/ from the Helm chart and copy the CRDs; builds Helm once
+	scripts/render-manifests
 
 build: ## The qoe binary, target/release/qoe
 	cargo build --release -p qoe
