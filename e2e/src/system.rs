@@ -112,9 +112,9 @@ impl System {
         System { dir, config, up: Some(up), receiver: None, clickhouse_url, elements }
     }
 
-    /// The receiver's configuration file.
+    /// The receiver's configuration file; another than that of the receiver that `qoe up` starts.
     pub fn config_file(&self) -> PathBuf {
-        self.dir.path().join("receiver-config.json")
+        self.dir.path().join("tested-receiver.json")
     }
 
     /// Writes the configuration as it is now, for a receiver that runs or for the next one.

@@ -261,7 +261,9 @@ impl StreamHandle {
 
     /// Waits for the listener's end, once `stop` is set.
     pub fn join_listener(&self) {
-        if let Some(listener) = lock(&self.listener).take() {
+        // Not locked while we wait: `/livez` asks meanwhile.
+        let listener = lock(&self.listener).take();
+        if let Some(listener) = listener {
             // A panic of the thread was reported by the panic hook.
             let _ = listener.join();
         }

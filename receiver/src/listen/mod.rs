@@ -5,6 +5,7 @@
 mod allow;
 mod bind;
 mod boundaries;
+mod connection;
 mod tcp;
 mod tls;
 mod udp;

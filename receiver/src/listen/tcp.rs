@@ -2,8 +2,8 @@
 //! has room, so a full journal holds the exporter back instead of losing anything.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::io::{self, Read};
-use std::net::{Shutdown, SocketAddr};
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -16,7 +16,8 @@ use socket2::{SockRef, Type};
 use super::allow::AllowedNow;
 use super::bind::bind;
 use super::boundaries::find_messages;
-use super::tls::{HANDSHAKE_WITHIN, Received, TlsSession};
+use super::connection::{Connection, Received};
+use super::tls::HANDSHAKE_WITHIN;
 use super::{
     ListenerOptions, NAP, READ_ON_AT_STOP, Refusal, SILENCE_AT_STOP, STOP_CHECK, WireCounters, stopping,
 };
@@ -40,17 +41,6 @@ pub struct TcpListening {
     socket: TcpListener,
     address: SocketAddr,
     options: ListenerOptions,
-}
-
-struct Connection {
-    stream: TcpStream,
-    tls: Option<Box<TlsSession>>,
-    peer: SocketAddr,
-    /// Set by the first whole message: a port scan opens no session.
-    session: Option<u64>,
-    /// The beginning of a message whose rest has not come yet.
-    unfinished: Vec<u8>,
-    last_read: Instant,
 }
 
 /// What a read has brought.
@@ -172,7 +162,6 @@ impl Server<'_> {
         }
         self.writer.close_ended_sessions();
         self.hang_up_on_the_forbidden();
-        self.hang_up_on_late_handshakes();
         self.wire.settle();
         if !self.ready.is_empty() && !self.writer.has_room(ROOM_FOR_READ) {
             std::thread::sleep(STOP_CHECK);
@@ -190,6 +179,8 @@ impl Server<'_> {
                 Step::Close => self.close(token),
             }
         }
+        // Not while a full journal keeps us from reading: that is not the exporter's fault.
+        self.hang_up_on_late_handshakes();
         self.wire.settle();
         if !events.is_empty() && !filled {
             std::thread::sleep(NAP);
@@ -243,14 +234,7 @@ impl Server<'_> {
             }
         };
         poll.registry().register(&mut stream, Token(token), interest)?;
-        let connection = Connection {
-            stream,
-            tls,
-            peer,
-            session: None,
-            unfinished: Vec::new(),
-            last_read: Instant::now(),
-        };
+        let connection = Connection::new(stream, peer, tls);
         self.connections.insert(token, connection);
         self.wire.connection(true);
         self.ready.push_back(token);
@@ -332,11 +316,7 @@ impl Server<'_> {
         let Some((begun, free)) = self.buffer.split_at_mut_checked(kept) else { return Step::Close };
         begun.copy_from_slice(&connection.unfinished);
         let Some(free) = free.get_mut(..READ_BYTES) else { return Step::Close };
-        let received = match &mut connection.tls {
-            None => receive(&mut connection.stream, free),
-            Some(tls) => tls.read(&mut connection.stream, &mut self.cipher, free),
-        };
-        let read = match received {
+        let read = match connection.receive(&mut self.cipher, free) {
             Received::Bytes(read) => read,
             Received::Nothing => return Step::More,
             Received::Drained => return Step::Drained,
@@ -347,7 +327,6 @@ impl Server<'_> {
                 return Step::Close;
             }
         };
-        connection.last_read = Instant::now();
         let Some(received) = self.buffer.get(..kept + read) else { return Step::Close };
         let boundaries = find_messages(received);
         let (whole, rest) = received.split_at(boundaries.whole);
@@ -381,20 +360,14 @@ impl Server<'_> {
             connection.unfinished.clear();
             return Step::Close;
         }
-        connection.unfinished.clear();
-        connection.unfinished.extend_from_slice(rest);
-        if connection.unfinished.is_empty() {
-            connection.unfinished.shrink_to(0);
-        }
+        connection.keep(rest);
         Step::More
     }
 
     fn close(&mut self, token: usize) {
         let Some(mut connection) = self.connections.remove(&token) else { return };
         self.wire.connection(false);
-        if let Some(tls) = &mut connection.tls {
-            tls.say_goodbye(&mut connection.stream);
-        }
+        connection.say_goodbye();
         if !connection.unfinished.is_empty() {
             self.wire.arrived(1);
             let bytes = format!("{} bytes of an unfinished message", connection.unfinished.len());
@@ -406,31 +379,14 @@ impl Server<'_> {
     }
 
     fn half_close(&mut self) {
-        let now = Instant::now();
         for connection in self.connections.values_mut() {
-            connection.last_read = now;
-            if let Some(tls) = &mut connection.tls {
-                tls.say_goodbye(&mut connection.stream);
-            }
-            // An exporter that honours FIN sends what it has and closes; an error means it has gone.
-            let _ = connection.stream.shutdown(Shutdown::Write);
+            connection.half_close();
         }
         self.ready = self.connections.keys().copied().collect();
     }
 
     fn somebody_still_sends(&self) -> bool {
         self.connections.values().any(|connection| connection.last_read.elapsed() < SILENCE_AT_STOP)
-    }
-}
-
-/// Reads once without TLS, straight to where messages are looked for.
-fn receive(stream: &mut TcpStream, free: &mut [u8]) -> Received {
-    match stream.read(free) {
-        Ok(0) => Received::End,
-        Ok(read) => Received::Bytes(read),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Received::Drained,
-        Err(error) if error.kind() == io::ErrorKind::Interrupted => Received::Nothing,
-        Err(_) => Received::End,
     }
 }
 

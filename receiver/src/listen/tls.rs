@@ -15,6 +15,7 @@ use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{Error, InvalidMessage, RootCertStore, ServerConfig, ServerConnection};
 
 use super::Refusal;
+use super::connection::Received;
 use crate::journal::lock;
 
 /// How long an exporter may take from connecting to the end of the handshake.
@@ -130,20 +131,6 @@ impl Tls {
         let connection = ServerConnection::new(config)?;
         Ok(TlsSession { connection, begun: Instant::now(), heard: false, closed: false, failed: None })
     }
-}
-
-/// What a read has brought.
-pub enum Received {
-    /// So many bytes of messages.
-    Bytes(usize),
-    /// None yet, but there may be more.
-    Nothing,
-    /// Nothing more for now.
-    Drained,
-    /// The other end has closed.
-    End,
-    /// The connection is of no use.
-    Refused(Refusal, String),
 }
 
 /// One connection's TLS.
