@@ -77,3 +77,28 @@ fn the_chart_has_the_version_of_the_release() {
         assert!(chart.contains(&line), "Chart.yaml has another {field} than {}", env!("CARGO_PKG_VERSION"));
     }
 }
+
+fn leaves(path: &str, schema: &serde_json::Value, found: &mut Vec<String>) {
+    let Some(properties) = schema["properties"].as_object().filter(|_| path != "resources") else {
+        found.push(path.to_owned());
+        return;
+    };
+    for (name, schema) in properties {
+        let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+        leaves(&path, schema, found);
+    }
+}
+
+#[test]
+fn every_value_is_documented() {
+    let schema: serde_json::Value =
+        serde_json::from_slice(&read(&root().join("charts/qoeplane/values.schema.json"))).unwrap();
+    let page = String::from_utf8(read(&root().join("docs/reference/chart.md"))).unwrap();
+    let mut values = Vec::new();
+    leaves("", &schema, &mut values);
+    assert!(values.len() > 30, "{values:?}");
+    // Helm's own, for charts of charts.
+    for value in values.iter().filter(|value| *value != "global") {
+        assert!(page.contains(&format!("`{value}`")), "docs/reference/chart.md does not mention {value}");
+    }
+}
