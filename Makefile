@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test quick lint bench docs manifests build clickhouse tools faults soak clean
+.PHONY: help demo test cluster image quick lint bench docs manifests build clickhouse tools faults soak clean
 
 help: ## List all tasks
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -11,10 +11,23 @@ help: ## List all tasks
 demo: build clickhouse ## Receive simulated records and ask for them with SQL; no root needed, ends by itself
 	@scripts/demo
 
-test: tools clickhouse lint ## All checks and tests, against a real ClickHouse and real exporters; needs root for apt-get
-	cargo build --release --workspace --all-targets
+test: tools clickhouse ## All checks and tests, against a real ClickHouse, Kubernetes and exporters; needs root
+	@scripts/build-kubernetes >/dev/null & kubernetes=$$!; \
+	$(MAKE) --no-print-directory lint; \
+	cargo build --release --workspace --all-targets; \
+	wait $$kubernetes
+	scripts/build-images
 	@mkdir -p target; cargo test --release --workspace --no-fail-fast 2>&1 | tee target/test.log || failed=1; \
 	scripts/summary target/test.log; exit $${failed:-0}
+
+cluster: tools clickhouse ## A real Kubernetes with our image, for a person: until Ctrl-C; needs root
+	@scripts/build-images
+	cargo build --release --workspace --bins
+	@target/release/cluster up
+
+image: ## The container image, target/images/qoe.tar; needs buildah
+	@scripts/build-images qoe
+	@echo target/images/qoe.tar
 
 quick: lint ## Formatting, lints and the tests that need no ClickHouse: for every commit
 	cargo test --release -p ipfix -p crds -p receiver
@@ -47,8 +60,8 @@ build: ## The qoe binary, target/release/qoe
 clickhouse: ## Fetch the embedded ClickHouse engine (libchdb) into the cache
 	@scripts/fetch-clickhouse >/dev/null
 
-tools: ## Install the exporters that tests use (Debian packages; root)
+tools: ## Install what tests use: exporters, etcd, containerd, buildah (Debian packages; root)
 	@scripts/install-test-tools
 
-clean: ## Remove what was built; the cache of the engine stays
+clean: ## Remove what was built; the cache of the engine and of Kubernetes stays
 	cargo clean

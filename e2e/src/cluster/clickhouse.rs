@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::certificates::certificate_for;
 use super::namespace::run;
 use super::{Scenario, wait_until};
 
@@ -19,8 +20,8 @@ pub struct ClickHouseOptions {
     pub name: String,
     /// The password of the user `qoe`.
     pub password: String,
-    /// Name of a Secret (`tls.crt`, `tls.key`) that is there: HTTPS on port 8443 as well.
-    pub tls_secret: Option<String>,
+    /// HTTPS on port 8443 as well; the authority's certificate is in the Secret `NAME-ca` as `ca.crt`.
+    pub tls: bool,
 }
 
 impl Default for ClickHouseOptions {
@@ -28,7 +29,7 @@ impl Default for ClickHouseOptions {
         ClickHouseOptions {
             name: "clickhouse".to_string(),
             password: "secret-of-a-test".to_string(),
-            tls_secret: None,
+            tls: false,
         }
     }
 }
@@ -49,10 +50,11 @@ impl<'a> ClickHouse<'a> {
 
     /// [`ClickHouse::start`], with options.
     pub fn start_with(scenario: &'a Scenario, options: ClickHouseOptions) -> ClickHouse<'a> {
-        for object in objects(&options) {
+        scenario.apply(&service(&options).to_string());
+        let address = scenario.service_address(&options.name);
+        for object in objects(&options, &address) {
             scenario.apply(&object.to_string());
         }
-        let address = scenario.service_address(&options.name);
         let clickhouse = ClickHouse { scenario, options, address, cut: Vec::new() };
         clickhouse.wait_ready();
         clickhouse
@@ -63,12 +65,17 @@ impl<'a> ClickHouse<'a> {
         &self.options.name
     }
 
+    /// Name of the Secret with `ca.crt`, if there is TLS.
+    pub fn authority_secret(&self) -> String {
+        format!("{}-ca", self.options.name)
+    }
+
     /// `http://ADDRESS:8123`, the Service's.
     pub fn url(&self) -> String {
         format!("http://{}:8123", self.address)
     }
 
-    /// `https://ADDRESS:8443`, the Service's; answers if there is a `tls_secret`.
+    /// `https://ADDRESS:8443`, the Service's; answers if TLS was asked for.
     pub fn https_url(&self) -> String {
         format!("https://{}:8443", self.address)
     }
@@ -180,29 +187,31 @@ impl<'a> ClickHouse<'a> {
     }
 }
 
-fn objects(options: &ClickHouseOptions) -> Vec<Value> {
+fn service(options: &ClickHouseOptions) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": options.name},
+        "spec": {
+            "selector": {"app": options.name},
+            "ports": [{"name": "http", "port": 8123}, {"name": "https", "port": 8443}],
+        },
+    })
+}
+
+fn secret(name: &str, data: Value) -> Value {
+    json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data})
+}
+
+fn objects(options: &ClickHouseOptions, address: &str) -> Vec<Value> {
     let name = &options.name;
     let labels = json!({"app": name});
-    let secret = json!({
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {"name": name},
-        "stringData": {"username": USER, "password": options.password},
-    });
+    let mut objects = vec![secret(name, json!({"username": USER, "password": options.password}))];
     let claim = json!({
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
         "metadata": {"name": name},
         "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
-    });
-    let service = json!({
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": {"name": name},
-        "spec": {
-            "selector": labels,
-            "ports": [{"name": "http", "port": 8123}, {"name": "https", "port": 8443}],
-        },
     });
     let mut mounts = vec![
         json!({"name": "data", "mountPath": "/var/lib/clickhouse"}),
@@ -214,9 +223,13 @@ fn objects(options: &ClickHouseOptions) -> Vec<Value> {
         json!({"name": "tmp", "emptyDir": {}}),
         json!({"name": "password", "secret": {"secretName": name}}),
     ];
-    if let Some(secret) = &options.tls_secret {
+    if options.tls {
+        let (own, authority) = (format!("{name}-tls"), format!("{name}-ca"));
+        let made = certificate_for(address);
+        objects.push(secret(&own, json!({"tls.crt": made.certificate, "tls.key": made.key})));
+        objects.push(secret(&authority, json!({"ca.crt": made.authority})));
         mounts.push(json!({"name": "tls", "mountPath": "/etc/clickhouse-test/tls", "readOnly": true}));
-        volumes.push(json!({"name": "tls", "secret": {"secretName": secret}}));
+        volumes.push(json!({"name": "tls", "secret": {"secretName": own}}));
     }
     let deployment = json!({
         "apiVersion": "apps/v1",
@@ -253,5 +266,6 @@ fn objects(options: &ClickHouseOptions) -> Vec<Value> {
             },
         },
     });
-    vec![secret, claim, service, deployment]
+    objects.extend([claim, deployment]);
+    objects
 }

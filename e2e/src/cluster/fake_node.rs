@@ -48,6 +48,11 @@ impl FakeNode {
         self
     }
 
+    /// What a pod must have in `tolerations` to be put on such a node.
+    pub fn toleration() -> serde_json::Value {
+        json!({"key": TAINT, "operator": "Exists", "effect": "NoSchedule"})
+    }
+
     /// Without the taint: only where no other scenario runs.
     pub fn untainted(mut self) -> FakeNode {
         self.tainted = false;

@@ -4,6 +4,7 @@
 //!
 //! Nothing here may touch the machine outside the namespaces, and nothing may outlive the program.
 
+mod certificates;
 mod clickhouse;
 mod daemon;
 mod daemons;
@@ -11,6 +12,7 @@ mod fake_node;
 mod files;
 mod namespace;
 mod network;
+mod objects;
 mod operator;
 mod report;
 mod requirements;
@@ -101,9 +103,13 @@ impl Cluster {
         cluster.apply(&proxy_rights().to_string())?;
         wait_until("the node to be ready", READY_WITHIN, || {
             cluster.daemons().must_run();
-            let ready = r#"jsonpath={.status.conditions[?(@.type=="Ready")]}"#;
+            let ready = r#"jsonpath={.status.conditions[?(@.type=="Ready")]} {.spec.taints}"#;
             let seen = cluster.kubectl(&["get", "node", NODE, "-o", ready])?;
-            if seen.contains(r#""status":"True""#) { Ok(()) } else { Err(seen) }
+            if seen.contains(r#""status":"True""#) && !seen.contains("not-ready") {
+                Ok(())
+            } else {
+                Err(seen)
+            }
         });
         cluster.started_in = begun.elapsed();
         Ok(cluster)
@@ -186,6 +192,12 @@ impl Cluster {
     /// Loads the archive of an image into the node.
     pub fn import_image(&self, archive: &Path) -> Result<(), String> {
         daemons::import(&self.directory, archive)
+    }
+
+    /// Gives an image in the node another name as well, for a version that does not exist:
+    /// `tag_image(IMAGE, "localhost/qoe:9.9.9")`.
+    pub fn tag_image(&self, image: &str, name: &str) -> Result<(), String> {
+        daemons::ctr(&self.directory, &format!("-n k8s.io images tag --force {image} {name}")).map(drop)
     }
 
     /// Kills a pod's container (SIGKILL), as a crash would; kubelet starts it again.

@@ -52,15 +52,12 @@ impl Scenario {
 
     /// An object as JSON: `get("statefulset", "main-dpi-0")`.
     pub fn get(&self, kind: &str, name: &str) -> Result<Value, String> {
-        let text = self.kubectl(&["get", kind, name, "-o", "json"])?;
-        serde_json::from_str(&text).map_err(|error| error.to_string())
+        self.cluster.object(&self.namespace, kind, name)
     }
 
     /// All objects of a kind, those with the labels `selector` (empty: all).
     pub fn list(&self, kind: &str, selector: &str) -> Result<Vec<Value>, String> {
-        let text = self.kubectl(&["get", kind, "--selector", selector, "-o", "json"])?;
-        let list: Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
-        Ok(list["items"].as_array().cloned().unwrap_or_default())
+        self.cluster.objects(&self.namespace, kind, selector)
     }
 
     /// Waits until a pod is ready.

@@ -13,8 +13,6 @@ use kube::api::{DeleteParams, ListParams, PostParams};
 use kube::{Api, Client};
 use serde_json::json;
 
-use super::NODE;
-
 /// The default StorageClass.
 pub const STORAGE_CLASS: &str = "local";
 /// Volumes that wait for a claim.
@@ -111,6 +109,5 @@ fn volume(name: &str, path: &std::path::Path) -> PersistentVolume {
             ]}},
         },
     });
-    let _ = NODE;
     serde_json::from_value(volume).unwrap()
 }

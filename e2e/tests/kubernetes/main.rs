@@ -21,7 +21,8 @@
 //!
 //! `scenario.cluster` has what concerns the whole cluster: a client, fake nodes, the API server's
 //! restart. Whoever uses that registers with [`alone`]. Deadlines are generous, and no time is asserted.
-//! `cargo test --release -p e2e --test kubernetes -- NAME` runs those whose name holds NAME.
+//! `cargo test --release --workspace --test kubernetes -- NAME` runs those whose name holds NAME (with
+//! `-p e2e` instead, libraries are compiled again with fewer features).
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -50,6 +51,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 fn scenarios() -> Vec<Trial> {
     vec![
         together("smoke::our_image_runs", smoke::our_image_runs),
+        together("smoke::nodes_are_made_up", smoke::nodes_are_made_up),
         together("smoke::clickhouse_keeps_its_rows", smoke::clickhouse_keeps_its_rows),
         together("main_job::the_contract_runs", main_job::the_contract_runs),
         together("life_in_git::a_life_in_git", life_in_git::a_life_in_git),
