@@ -1,6 +1,7 @@
 //! The cluster's programs, in the order in which they are started, with their arguments.
 
 use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::daemon::Daemon;
@@ -22,8 +23,12 @@ pub(super) struct Daemons {
 }
 
 impl Daemons {
-    /// Starts all of them; loads the images in between.
-    pub fn start(directory: &Path, binaries: &Path, images: &[PathBuf]) -> Result<Daemons, String> {
+    /// Starts all of them, and a thread that loads the images meanwhile.
+    pub fn start(
+        directory: &Path,
+        binaries: &Path,
+        images: Vec<PathBuf>,
+    ) -> Result<(Daemons, JoinHandle<Result<(), String>>), String> {
         make_control_groups()?;
         let start =
             |name, program: &Path, arguments: Vec<String>| Daemon::start(directory, name, program, arguments);
@@ -35,7 +40,13 @@ impl Daemons {
             start("containerd", Path::new("containerd"), words(&["--config", &at("containerd.toml")]));
         let mut api_server =
             start("kube-apiserver", &binaries.join("kube-apiserver"), api_server(&at("apiserver"), &at("")));
-        load_images(directory, &mut containerd, images)?;
+        wait_for("containerd", STARTED_WITHIN, || {
+            containerd.must_run();
+            ctr(directory, "version").ok()
+        });
+        let images_directory = directory.to_owned();
+        let loading =
+            std::thread::spawn(move || images.iter().try_for_each(|image| import(&images_directory, image)));
         wait_until_ready(directory, binaries, &mut api_server);
 
         let controller_manager = start(
@@ -88,7 +99,8 @@ impl Daemons {
                 "--conntrack-max-per-core=0",
             ]),
         );
-        Ok(Daemons { etcd, api_server, controller_manager, scheduler, containerd, kubelet, proxy })
+        let daemons = Daemons { etcd, api_server, controller_manager, scheduler, containerd, kubelet, proxy };
+        Ok((daemons, loading))
     }
 
     /// Panics with its log if one has ended.
@@ -144,17 +156,6 @@ pub(super) fn wait_until_ready(directory: &Path, binaries: &Path, api_server: &m
         api_server.must_run();
         run(&kubectl, &ask).ok()
     });
-}
-
-fn load_images(directory: &Path, containerd: &mut Daemon, images: &[PathBuf]) -> Result<(), String> {
-    wait_for("containerd", STARTED_WITHIN, || {
-        containerd.must_run();
-        ctr(directory, "version").ok()
-    });
-    for image in images {
-        import(directory, image)?;
-    }
-    Ok(())
 }
 
 /// Loads an image's archive.

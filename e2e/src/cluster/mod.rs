@@ -74,7 +74,7 @@ impl Cluster {
             network::join_machine()?;
         }
         files::write(&directory)?;
-        let daemons = Daemons::start(&directory, &binaries, &images)?;
+        let (daemons, loading) = Daemons::start(&directory, &binaries, images)?;
 
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -111,6 +111,7 @@ impl Cluster {
                 Err(seen)
             }
         });
+        loading.join().map_err(|_| "loading the images panicked")??;
         cluster.started_in = begun.elapsed();
         Ok(cluster)
     }
