@@ -15,6 +15,6 @@ pub fn start(default: &str) {
     if std::io::stderr().is_terminal() {
         builder.with_target(false).init();
     } else {
-        builder.json().flatten_event(true).with_current_span(false).with_span_list(false).init();
+        builder.json().flatten_event(true).with_current_span(true).with_span_list(false).init();
     }
 }

@@ -97,7 +97,7 @@ fn only_writes(scenario: &Scenario, clickhouse: &ClickHouse<'_>) {
     let mut connection = wait_until("a connection to the new pod", DEADLINE, || {
         let mut connection = TcpStream::connect(&to).map_err(|error| error.to_string())?;
         connection.write_all(&exporter.template()).map_err(|error| error.to_string())?;
-        Ok(connection)
+        Ok::<_, String>(connection)
     });
     for _ in 0..1_000 {
         connection.write_all(&exporter.message()).unwrap();

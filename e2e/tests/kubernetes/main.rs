@@ -32,13 +32,17 @@
     missing_docs
 )]
 
+mod deletion;
 mod drain;
 mod drift;
 mod life_in_git;
 mod main_job;
+mod migration;
 mod nodes;
+mod robust;
 mod smoke;
 mod support;
+mod wrong_objects;
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -58,6 +62,12 @@ fn scenarios() -> Vec<Trial> {
         together("drain::a_pod_is_deleted_while_senders_send", drain::a_pod_is_deleted_while_senders_send),
         together("nodes::receivers_find_their_nodes", nodes::receivers_find_their_nodes),
         together("drift::what_was_changed_by_hand_comes_back", drift::what_was_changed_by_hand_comes_back),
+        together("migration::an_old_database_is_migrated", migration::an_old_database_is_migrated),
+        together("wrong_objects::each_is_refused_with_its_path", wrong_objects::each_is_refused_with_its_path),
+        together("deletion::retained_then_deleted", deletion::retained_then_deleted),
+        together("deletion::a_deletion_ends_without_clickhouse", deletion::a_deletion_ends_without_clickhouse),
+        alone("deletion::the_crd_is_deleted_first", deletion::the_crd_is_deleted_first),
+        alone("robust::faults_around_the_operator", robust::faults_around_the_operator),
         alone("smoke::the_api_server_comes_back", smoke::the_api_server_comes_back),
     ]
 }

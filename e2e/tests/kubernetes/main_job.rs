@@ -69,7 +69,9 @@ pub fn the_contract_runs(scenario: &Scenario) {
 fn stream_of(object: &Value, id: u64) -> Result<Value, String> {
     let receivers = object["status"]["receivers"].as_array().cloned().unwrap_or_default();
     let receiver = receivers.iter().find(|receiver| receiver["dpi"] == id).ok_or("no such receiver")?;
-    receiver["streams"].get(0).cloned().ok_or_else(|| format!("no stream: {receiver}"))
+    let streams = receiver["streams"].as_array().cloned().unwrap_or_default();
+    let stream = streams.into_iter().find(|stream| stream["name"] == "fullflow");
+    stream.ok_or_else(|| format!("no stream fullflow: {receiver}"))
 }
 
 fn contract(clickhouse: &ClickHouse<'_>) -> Value {

@@ -26,7 +26,7 @@ use crate::context::Context;
 pub async fn grow(
     context: &Context,
     about: &ObjectReference,
-    wanted: &StatefulSet,
+    wanted: &mut StatefulSet,
     live: &StatefulSet,
     claims: &[PersistentVolumeClaim],
 ) -> Result<bool, ApplyError> {
@@ -34,7 +34,10 @@ pub async fn grow(
     match volumes::growth(wanted, Some(live), claim) {
         Growth::None => Ok(false),
         Growth::Refused(message) => {
-            context.events.warning(about, "VolumeNotShrunk", &message).await;
+            context.events.warning(about, "VolumeNotChanged", &message).await;
+            // The rest of the object is applied all the same.
+            volumes::keep_claim(wanted, live);
+            build::note_applied_hash(wanted);
             Ok(false)
         }
         Growth::Grow { claim: patch, replace_stateful_set } => {

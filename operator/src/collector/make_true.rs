@@ -59,7 +59,7 @@ async fn one(
         config_map,
         service_account,
         service,
-        stateful_set,
+        mut stateful_set,
         disruption_budget,
     } = receiver;
     let Owned { stateful_sets, services, config_maps, service_accounts, budgets } = &found.owned;
@@ -76,7 +76,7 @@ async fn one(
     apply(context, about, &disruption_budget, budgets.get(&name)).await?;
     let live = stateful_sets.get(&name);
     let live = match live {
-        Some(live) if journal_volume::grow(context, about, &stateful_set, live, &found.claims).await? => None,
+        Some(live) if journal_volume::grow(context, about, &mut stateful_set, live, &found.claims).await? => None,
         other => other,
     };
     match decision {
