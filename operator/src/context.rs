@@ -35,7 +35,7 @@ pub struct Context {
     /// Tells machines.
     pub metrics: Arc<Metrics>,
     applied: Mutex<HashMap<ObjectKey, Applied>>,
-    losses: Mutex<HashMap<String, Losses>>,
+    losses: Mutex<HashMap<(String, u16), Losses>>,
     reconciles: AtomicU64,
 }
 
@@ -74,14 +74,15 @@ impl Context {
         lock(&self.applied).remove(key);
     }
 
-    /// Records how many records a collector has lost in all; returns how many of them within the last hour.
-    pub fn lost_lately(&self, uid: &str, lost: u64) -> u64 {
-        lock(&self.losses).entry(uid.to_owned()).or_default().observe(Instant::now(), lost)
+    /// Records how many records the receiver of a DPI has lost in all; returns how many of them within the
+    /// last hour.
+    pub fn lost_lately(&self, uid: &str, dpi: u16, lost: u64) -> u64 {
+        lock(&self.losses).entry((uid.to_owned(), dpi)).or_default().observe(Instant::now(), lost)
     }
 
     /// Forgets a collector that was deleted.
     pub fn forget_collector(&self, uid: &str, namespace: &str, name: &str) {
-        lock(&self.losses).remove(uid);
+        lock(&self.losses).retain(|key, _| key.0 != uid);
         let prefix = format!("{name}-dpi-");
         lock(&self.applied).retain(|key, _| !(key.1 == namespace && key.2.starts_with(&prefix)));
     }

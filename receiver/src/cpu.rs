@@ -3,6 +3,8 @@
 
 use std::fs;
 
+use crds::collector::NodePolicy;
+
 /// A name that is none of ours.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("cpu_features: {name:?} is not a CPU feature that can be checked: {known}")]
@@ -60,14 +62,19 @@ features! {
     "VPCLMULQDQ" => "vpclmulqdq",
 }
 
-/// Those of `wanted` that this CPU lacks, in their order.
+/// Those of `wanted` that this CPU lacks, in their order. With [`NodePolicy::Require`] a name that is not known
+/// is an error; else it counts as missing: a wish must not keep a receiver from running.
 ///
 /// # Errors
 /// A name that is not known; the error lists those that are.
-pub fn missing(wanted: &[String]) -> Result<Vec<String>, UnknownFeature> {
+pub fn missing(wanted: &[String], policy: NodePolicy) -> Result<Vec<String>, UnknownFeature> {
     let mut missing = Vec::new();
     for name in wanted {
         let Some((_, is_there)) = FEATURES.iter().find(|(known, _)| known == name) else {
+            if policy != NodePolicy::Require {
+                missing.push(name.clone());
+                continue;
+            }
             let known: Vec<&str> = FEATURES.iter().map(|(known, _)| *known).collect();
             return Err(UnknownFeature { name: name.clone(), known: known.join(", ") });
         };
@@ -93,18 +100,19 @@ mod tests {
 
     #[test]
     fn a_name_that_is_not_known_is_an_error_that_lists_the_others() {
-        let error = missing(&["AVX2".to_string(), "sse4.2".to_string()]).unwrap_err();
+        let error = missing(&["AVX2".to_string(), "sse4.2".to_string()], NodePolicy::Require).unwrap_err();
         let text = error.to_string();
+        assert_eq!(missing(&["AMXFP16".to_string()], NodePolicy::Prefer).unwrap(), ["AMXFP16"]);
         assert!(text.contains("\"sse4.2\"") && text.contains("AVX512F") && text.contains("SSE42"), "{text}");
     }
 
     #[cfg(target_arch = "x86_64")]
     #[test]
     fn the_kernel_says_the_same() {
-        assert_eq!(missing(&["SSE".to_string(), "SSE2".to_string()]), Ok(Vec::new()));
+        assert_eq!(missing(&["SSE".to_string(), "SSE2".to_string()], NodePolicy::Require), Ok(Vec::new()));
         let all: Vec<String> = FEATURES.iter().map(|(name, _)| (*name).to_string()).collect();
         let flags = fs::read_to_string("/proc/cpuinfo").unwrap();
-        let missing = missing(&all).unwrap();
+        let missing = missing(&all, NodePolicy::Require).unwrap();
         for (name, flag) in
             [("AVX2", " avx2"), ("AVX512F", " avx512f"), ("SSE4A", " sse4a"), ("BMI2", " bmi2")]
         {

@@ -139,7 +139,8 @@ impl Watcher {
         let bytes = seen.file.clone()?;
         let (config, unknown) = config::parse(&self.path, &bytes).map_err(text)?;
         let networks = config::networks(&config).map_err(text)?;
-        let cpu_missing = cpu::missing(&config.cpu_features).map_err(|error| error.to_string())?;
+        let cpu_missing =
+            cpu::missing(&config.cpu_features, config.cpu_policy).map_err(|error| error.to_string())?;
         let access = seen.access.clone()?;
         Ok(Checked { config, unknown, networks, cpu_missing, access, hash: hash_of(&bytes) })
     }

@@ -111,7 +111,7 @@ fn start(path: &Path) -> Result<Started, RunError> {
     let bytes = config::read(path)?;
     let (config, unknown) = config::parse(path, &bytes)?;
     reload::note_unknown(&unknown);
-    let missing = cpu::missing(&config.cpu_features).map_err(ConfigError::from)?;
+    let missing = cpu::missing(&config.cpu_features, config.cpu_policy).map_err(ConfigError::from)?;
     if config.cpu_policy == NodePolicy::Require && !missing.is_empty() {
         return Err(RunError::Cpu { model: cpu::model(), missing: missing.join(", ") });
     }

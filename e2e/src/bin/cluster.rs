@@ -26,7 +26,7 @@ fn up() -> ExitCode {
     println!("A Kubernetes cluster runs on {NODE_ADDRESS} until Ctrl-C. In another terminal:\n");
     println!("  export KUBECONFIG={} PATH={}:$PATH", kubeconfig.display(), binaries.display());
     println!("  kubectl get nodes");
-    println!("  kubectl apply --server-side -f crds/");
+    println!("  kubectl apply --server-side -f crds/manifests/");
     println!("  qoe operator                       # or in a pod, image {}\n", e2e::cluster::IMAGE);
     println!("Pods (198.18.0.0/24) and Services (198.19.0.0/24) are reached from this machine.");
     println!("Logs: {}", cluster.directory().join("logs").display());

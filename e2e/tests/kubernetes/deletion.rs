@@ -4,9 +4,7 @@ use e2e::Simulator;
 use e2e::cluster::{ClickHouse, Scenario, wait_until};
 use serde_json::{Value, json};
 
-use crate::support::{
-    DEADLINE, address, collector, dpi, events, start_operator, wait_ready, wait_rows,
-};
+use crate::support::{DEADLINE, address, collector, dpi, events, start_operator, wait_ready, wait_rows};
 
 /// Retain keeps journal and tables, and a new object of the same name adopts them; Delete takes both away.
 pub fn retained_then_deleted(scenario: &Scenario) {

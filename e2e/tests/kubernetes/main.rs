@@ -42,6 +42,7 @@ mod nodes;
 mod robust;
 mod smoke;
 mod support;
+mod upgrade;
 mod wrong_objects;
 
 use std::any::Any;
@@ -63,9 +64,16 @@ fn scenarios() -> Vec<Trial> {
         together("nodes::receivers_find_their_nodes", nodes::receivers_find_their_nodes),
         together("drift::what_was_changed_by_hand_comes_back", drift::what_was_changed_by_hand_comes_back),
         together("migration::an_old_database_is_migrated", migration::an_old_database_is_migrated),
-        together("wrong_objects::each_is_refused_with_its_path", wrong_objects::each_is_refused_with_its_path),
+        together("upgrade::receivers_move_with_the_operator", upgrade::receivers_move_with_the_operator),
+        together(
+            "wrong_objects::each_is_refused_with_its_path",
+            wrong_objects::each_is_refused_with_its_path,
+        ),
         together("deletion::retained_then_deleted", deletion::retained_then_deleted),
-        together("deletion::a_deletion_ends_without_clickhouse", deletion::a_deletion_ends_without_clickhouse),
+        together(
+            "deletion::a_deletion_ends_without_clickhouse",
+            deletion::a_deletion_ends_without_clickhouse,
+        ),
         alone("deletion::the_crd_is_deleted_first", deletion::the_crd_is_deleted_first),
         alone("robust::faults_around_the_operator", robust::faults_around_the_operator),
         alone("smoke::the_api_server_comes_back", smoke::the_api_server_comes_back),

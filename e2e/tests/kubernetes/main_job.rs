@@ -5,16 +5,16 @@ use e2e::cluster::{ClickHouse, Scenario, wait_until};
 use serde_json::{Value, json};
 
 use crate::support::{
-    DEADLINE, address, collector, condition, dpi, main_collector, start_operator, wait_condition, wait_ready,
-    wait_rows,
+    DEADLINE, address, collector, condition, dpi, main_collector, wait_condition, wait_ready, wait_rows,
 };
 
+const OPERATOR: &str = include_str!("../../../manifests/namespace/operator.yaml");
 const RECORDS: u64 = 200_000;
 
 /// The contract's object, adapted to a node of a test: no cold volume, no load balancer, small journals.
 pub fn the_contract_runs(scenario: &Scenario) {
     let clickhouse = ClickHouse::start(scenario);
-    let _operator = start_operator(scenario);
+    scenario.apply(&operator_in_a_pod(scenario));
     scenario.apply(&contract(&clickhouse).to_string());
     wait_ready(scenario);
 
@@ -64,6 +64,18 @@ pub fn the_contract_runs(scenario: &Scenario) {
     assert!(described.contains("Nothing") || described.contains("nothing was lost"), "{described}");
     let object = main_collector(scenario).unwrap();
     assert!(condition(&object, "Ready").unwrap().2.contains("2 of 2 receivers"), "{object}");
+}
+
+/// What users install (`manifests/namespace`): the operator as a pod, with no more rights than it needs.
+fn operator_in_a_pod(scenario: &Scenario) -> String {
+    let image = format!("qoeplane/qoe:{}", env!("CARGO_PKG_VERSION"));
+    assert!(OPERATOR.contains(&image), "the manifests name another version than {image}");
+    OPERATOR
+        .replace("namespace: qoeplane-system", &format!("namespace: {}", scenario.namespace))
+        .replace("--namespace=qoeplane-system", &format!("--namespace={}", scenario.namespace))
+        .replace(&image, e2e::cluster::IMAGE)
+        .replace("--receiver-image=qoeplane/qoe", "--receiver-image=localhost/qoe")
+        .replace("IfNotPresent", "Never")
 }
 
 fn stream_of(object: &Value, id: u64) -> Result<Value, String> {

@@ -50,7 +50,8 @@ pub fn an_old_database_is_migrated(scenario: &Scenario) {
     assert_eq!(contents(&clickhouse), before, "rows of before have changed");
     for (table, columns) in INSERT_COLUMNS.lines().map(|line| line.split_once(": ").unwrap()) {
         if columns.contains("dpi_id") && table != "ledger" {
-            let per_round = clickhouse.number(&format!("SELECT count() FROM qoestor.{table} WHERE dpi_id < 100"));
+            let per_round =
+                clickhouse.number(&format!("SELECT count() FROM qoestor.{table} WHERE dpi_id < 100"));
             let found = clickhouse.number(&format!("SELECT count() FROM qoestor.{table} WHERE dpi_id = 100"));
             assert_eq!(found, per_round * rounds, "rows that old receivers sent to {table}");
         }
@@ -68,7 +69,8 @@ pub fn an_old_database_is_migrated(scenario: &Scenario) {
     wait_ready(scenario);
     let to = address(scenario, 0, 1500);
     let sent = Simulator::start(&["--to", &to, "--records", "20000"]).finish(DEADLINE);
-    let there = clickhouse.number("SELECT count() FROM qoestor.fullflow WHERE dpi_id = 0 AND journal_id < 10");
+    let there =
+        clickhouse.number("SELECT count() FROM qoestor.fullflow WHERE dpi_id = 0 AND journal_id < 10");
     wait_rows(&clickhouse, "fullflow", 0, sent.records + there);
     assert_eq!(recorded(&clickhouse), steps, "the second plan is not empty");
 }

@@ -4,7 +4,7 @@ use e2e::cluster::{ClickHouse, FakeNode, Scenario, wait_until};
 use serde_json::{Value, json};
 
 use crate::support::{
-    DEADLINE, collector, dpi, main_collector, start_operator, wait_condition, wait_ready, wait_reason,
+    DEADLINE, collector, condition, dpi, main_collector, start_operator, wait_condition, wait_ready,
 };
 
 const CPU: &str = "feature.node.kubernetes.io/cpu-cpuid.AVX512F";
@@ -33,8 +33,11 @@ pub fn receivers_find_their_nodes(scenario: &Scenario) {
     // Nobody has so fast a card: the condition says what was missing, and who comes closest.
     object["spec"]["nodes"]["minNICSpeedMbps"] = json!(100_000);
     scenario.apply(&object.to_string());
-    scenario.kubectl(&["delete", "pod", "main-dpi-0-0", "--force", "--grace-period=0"]).unwrap();
-    let message = wait_reason(scenario, "Ready", "NoMatchingNode");
+    let message = wait_until("a condition about nodes", DEADLINE, || {
+        bury(scenario);
+        let (_, reason, message) = condition(&main_collector(scenario)?, "Ready")?;
+        if reason == "NoMatchingNode" { Ok(message) } else { Err(format!("{reason}: {message}")) }
+    });
     for words in ["fast", "100000", "25000", "slow", "1000"] {
         assert!(message.contains(words), "{words:?} is not in: {message}");
     }
@@ -49,9 +52,13 @@ pub fn receivers_find_their_nodes(scenario: &Scenario) {
     // On the real node, which has no labels at all: preferences do not stop it.
     object["spec"]["dpis"][0]["receiver"]["tolerations"] = json!([]);
     scenario.apply(&object.to_string());
-    scenario.kubectl(&["delete", "pod", "main-dpi-0-0", "--force", "--grace-period=0"]).unwrap();
+    wait_until("the pod on the real node", DEADLINE, || {
+        bury(scenario);
+        let pod = scenario.get("pod", "main-dpi-0-0")?;
+        let node = pod["spec"]["nodeName"].as_str().unwrap_or_default();
+        if node == e2e::cluster::NODE { Ok(()) } else { Err(node.to_string()) }
+    });
     wait_ready(scenario);
-    assert_eq!(node_of(scenario), e2e::cluster::NODE);
 
     // The receiver looks for itself too: what the node lacks is said although it runs.
     object["spec"]["nodes"] = json!({"cpuFeatures": ["AMXFP16"], "policy": "Prefer"});
@@ -73,9 +80,19 @@ fn on_fake_nodes(mut dpi: Value) -> Value {
     dpi
 }
 
+/// A node without a machine never ends a pod: somebody has to.
+fn bury(scenario: &Scenario) {
+    let Ok(pod) = scenario.get("pod", "main-dpi-0-0") else { return };
+    let there = pod["spec"]["nodeName"] != e2e::cluster::NODE;
+    if there && pod["metadata"]["deletionTimestamp"].is_string() {
+        let _ = scenario.kubectl(&["delete", "pod", "main-dpi-0-0", "--force", "--grace-period=0"]);
+    }
+}
+
 /// Waits until the receiver's pod has a node.
 fn node_of(scenario: &Scenario) -> String {
     wait_until("a node for the receiver", DEADLINE, || {
+        bury(scenario);
         let pod = scenario.get("pod", "main-dpi-0-0")?;
         let node = pod["spec"]["nodeName"].as_str().map(str::to_string);
         node.ok_or_else(|| pod["status"]["conditions"].to_string())

@@ -47,11 +47,12 @@ pub fn start_operator_with(scenario: &Scenario, more: &[&str]) -> Operator {
         "localhost/qoe",
         "--image-pull-policy",
         "Never",
-        "--listen",
-        "127.0.0.1:0",
         "--lease-namespace",
         &scenario.namespace,
     ];
+    if !more.contains(&"--listen") {
+        options.extend(["--listen", "127.0.0.1:0"]);
+    }
     options.extend(more);
     scenario.start_operator(&options)
 }

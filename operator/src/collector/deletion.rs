@@ -5,8 +5,9 @@
 use crds::collector::DeletionPolicy;
 use crds::kubernetes::Collector;
 use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
-use kube::api::{Patch, PatchParams, PropagationPolicy};
+use kube::api::{ApiResource, DynamicObject, Patch, PatchParams, PropagationPolicy};
 use kube::{Api, Resource, ResourceExt};
 use serde_json::json;
 
@@ -129,6 +130,34 @@ async fn set_finalizer(context: &Context, object: &Collector, wanted: bool) -> R
     let api: Api<Collector> =
         Api::namespaced(context.client.clone(), &object.namespace().unwrap_or_default());
     match api.patch_metadata(&object.name_any(), &PatchParams::default(), &Patch::Merge(&body)).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        Err(error) => Err(DeletionError::Finalizer(Box::new(error))),
+    }
+}
+
+/// An object that cannot be read says nothing about what it had: it goes, and a person is told.
+///
+/// # Errors
+/// The API server refuses.
+pub async fn release_undecodable(
+    context: &Context,
+    meta: &ObjectMeta,
+    about: &ObjectReference,
+) -> Result<(), DeletionError> {
+    let there = meta.finalizers.as_deref().unwrap_or_default();
+    if !there.iter().any(|finalizer| finalizer == FINALIZER) {
+        return Ok(());
+    }
+    let note = "the object cannot be read: it goes, its journals and tables stay";
+    context.events.warning(about, "DeletionIncomplete", note).await;
+    let left: Vec<&String> = there.iter().filter(|finalizer| *finalizer != FINALIZER).collect();
+    let body = json!({"metadata": {"finalizers": left, "resourceVersion": meta.resource_version}});
+    let resource = ApiResource::erase::<Collector>(&());
+    let namespace = meta.namespace.as_deref().unwrap_or_default();
+    let api: Api<DynamicObject> = Api::namespaced_with(context.client.clone(), namespace, &resource);
+    let name = meta.name.as_deref().unwrap_or_default();
+    match api.patch_metadata(name, &PatchParams::default(), &Patch::Merge(&body)).await {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
         Err(error) => Err(DeletionError::Finalizer(Box::new(error))),

@@ -72,19 +72,22 @@ async fn one(
         }
         other => other,
     };
-    apply(context, about, &service, live).await?;
+    // While a receiver waits for its turn, it listens where it did.
+    if decision == Decision::Apply || live.is_none() {
+        apply(context, about, &service, live).await?;
+    }
     apply(context, about, &disruption_budget, budgets.get(&name)).await?;
     let live = stateful_sets.get(&name);
-    let live = match live {
-        Some(live) if journal_volume::grow(context, about, &mut stateful_set, live, &found.claims).await? => None,
-        other => other,
-    };
-    match decision {
-        Decision::Apply => {
-            apply(context, about, &stateful_set, live).await?;
-        }
-        Decision::Wait => {}
+    if decision == Decision::Wait {
+        return Ok(());
     }
+    if let Some(live) = live
+        && journal_volume::grow(context, about, &mut stateful_set, live, &found.claims).await?
+    {
+        // It goes without its pod, which takes a moment; the next reconcile makes it again.
+        return Ok(());
+    }
+    apply(context, about, &stateful_set, live).await?;
     Ok(())
 }
 

@@ -77,7 +77,7 @@ pub async fn reconcile(
         "reconcile",
         kind = KIND,
         namespace = meta.namespace,
-        name = meta.name,
+        object = meta.name,
         id = context.reconcile_id()
     );
     let begun = Instant::now();
@@ -170,7 +170,7 @@ async fn work(context: &Context, object: &Collector) -> Result<Action, Reconcile
         let may_run = facts.schema.new_version_may_run;
         facts.failures = make_true::make_true(context, &about, wanted, &found, may_run).await;
     }
-    facts.lost_lately = context.lost_lately(&object.uid().unwrap_or_default(), lost(&facts.receivers));
+    facts.lost_lately = lost_lately(context, &object.uid().unwrap_or_default(), &facts.receivers);
     count_records(context, &namespace, &name, &facts.receivers);
     let new = status::status(&facts, previous);
     report(context, &about, &namespace, &name, previous, &new, facts.now).await?;
@@ -292,9 +292,15 @@ async fn dictionaries(context: &Context, namespace: &str, name: &str) -> Result<
     Ok(names)
 }
 
-fn lost(receivers: &[ReceiverFacts]) -> u64 {
-    let answers = receivers.iter().filter_map(|receiver| receiver.status.as_ref()?.as_ref().ok());
-    answers.fold(0, |sum: u64, answer| sum.saturating_add(status::lost(answer)))
+/// Each receiver by itself: one that did not answer for a while has not lost everything anew.
+fn lost_lately(context: &Context, uid: &str, receivers: &[ReceiverFacts]) -> u64 {
+    let mut sum = 0_u64;
+    for receiver in receivers {
+        if let Some(Ok(answer)) = &receiver.status {
+            sum = sum.saturating_add(context.lost_lately(uid, receiver.dpi, status::lost(answer)));
+        }
+    }
+    sum
 }
 
 fn count_records(context: &Context, namespace: &str, name: &str, receivers: &[ReceiverFacts]) {
@@ -330,6 +336,7 @@ async fn undecodable(
 ) -> Result<Action, ReconcileError> {
     let meta = object.meta();
     if meta.deletion_timestamp.is_some() {
+        deletion::release_undecodable(context, meta, &object.object_ref(&())).await?;
         return Ok(Action::await_change());
     }
     let created = meta.creation_timestamp.as_ref().map_or_else(Timestamp::now, |time| time.0);

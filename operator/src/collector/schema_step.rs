@@ -56,6 +56,18 @@ pub enum SchemaError {
         /// What it said.
         source: clickhouse::error::Error,
     },
+    /// A statement took too long.
+    #[error(
+        "ClickHouse at {url} has not finished {object} within {seconds} s; it may still be working on it"
+    )]
+    SlowStep {
+        /// Its address.
+        url: String,
+        /// What the statement changes.
+        object: String,
+        /// The limit.
+        seconds: u64,
+    },
     /// There is no way from what is there to what should be.
     #[error(transparent)]
     Plan(#[from] PlanError),
@@ -80,7 +92,7 @@ impl SchemaError {
             SchemaError::Plan(PlanError::Foreign { .. }) => "DatabaseNotOurs",
             SchemaError::Plan(PlanError::Shared { .. } | PlanError::Unclaimed { .. }) => "DatabaseShared",
             SchemaError::Plan(_) => "CannotMigrate",
-            SchemaError::Step { .. } => "StepFailed",
+            SchemaError::Step { .. } | SchemaError::SlowStep { .. } => "StepFailed",
         }
     }
 
@@ -265,10 +277,9 @@ impl Server {
                     return Err(SchemaError::Step { url: self.url.clone(), source: Box::new(source) });
                 }
                 Err(_) => {
-                    return Err(SchemaError::Silent {
-                        url: self.url.clone(),
-                        seconds: STEP_WITHIN.as_secs(),
-                    });
+                    let object = execution.next().map(|step| step.object.clone()).unwrap_or_default();
+                    let seconds = STEP_WITHIN.as_secs();
+                    return Err(SchemaError::SlowStep { url: self.url.clone(), object, seconds });
                 }
             };
             context.metrics.schema_steps.get_or_create(&StepLabels { result: "done" }).inc();

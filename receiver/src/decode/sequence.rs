@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 
+use crds::Transport;
 use ipfix::message::Protocol;
 use ipfix::sequence::{Arrival, SequenceTotals, SequenceTracker};
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,11 @@ const MAX_FOLLOWED_UDP: usize = 512;
 const MAX_FOLLOWED_TCP: usize = 4096;
 /// When that many are followed, an exporter that was silent for so long makes place for another.
 const SILENCE_US: u64 = 60 * 1_000_000;
+/// An exporter behind a translator of addresses may come from another port after a pause, in the middle of its
+/// count. Its earlier session was silent for so long, and it has sent at most so many records meanwhile; else
+/// it is another exporter at the same address.
+const MOVED_SILENCE_US: u64 = 3 * 1_000_000;
+const MOVED_DISTANCE: u32 = 1 << 24;
 /// How often such exporters are looked for.
 const SEARCH_INTERVAL_US: u64 = 1_000_000;
 
@@ -92,6 +98,9 @@ impl Decoder {
                 self.state.counters.undecodable_set("too_many_domains_untracked");
                 return Arrival::First;
             }
+            if !reliable {
+                self.retire_moved(exporter, header.domain, header.sequence, next.header.arrival_us);
+            }
             self.state.track(session, exporter, header.domain, header.protocol, header.sequence);
         }
         let Some(tracked) = self.state.tracked(session, header.domain) else { return Arrival::First };
@@ -110,6 +119,26 @@ impl Decoder {
             }
         }
         arrival
+    }
+
+    /// Over UDP nobody says that a session has ended: one that goes on from another port is found by its count.
+    fn retire_moved(&mut self, exporter: IpAddr, domain: u32, sequence: u32, now_us: u64) {
+        let mut moved = Vec::new();
+        for (id, domains) in &self.state.trackers {
+            let Some(known) = self.sessions.get(*id) else { continue };
+            let distance =
+                domains.get(&domain).and_then(|tracked| tracked.tracker.forward_distance(sequence));
+            if known.peer.transport == Transport::Udp
+                && known.peer.address.ip() == exporter
+                && now_us.saturating_sub(known.last_seen_us) > MOVED_SILENCE_US
+                && distance.is_some_and(|distance| distance <= MOVED_DISTANCE)
+            {
+                moved.push(*id);
+            }
+        }
+        for id in moved {
+            self.state.retire(id, exporter);
+        }
     }
 
     /// Whether one more domain can be followed. If there is no place, those of silent exporters are set

@@ -39,7 +39,7 @@ pub(super) fn config(receiver: &Receiver<'_>, notes: &mut Notes) -> Result<Recei
     let nodes = collector.spec.nodes.as_ref();
     let clickhouse = &collector.clickhouse;
     Ok(ReceiverConfig {
-        collector: collector.name.clone(),
+        collector: format!("{}/{}", collector.namespace, collector.name),
         version: collector.version.clone(),
         data_dir: DATA_DIR.into(),
         http: SocketAddr::new(any, http_port),
