@@ -48,8 +48,8 @@ faults: clickhouse ## The fault tests with longer outages and more seeds
 soak: build clickhouse ## An hour of records at a steady rate; ends with the balances
 	@scripts/soak
 
-docs: ## Write the generated pages again: column reference, schema dump
-	QOE_UPDATE=1 cargo test --release -p schema --test drift
+docs: ## Write the generated files again: references, schema dump, CRDs
+	QOE_UPDATE=1 cargo test --release --workspace --test drift
 
 manifests: ## Render manifests/ from the Helm chart and copy the CRDs; builds Helm once
 	scripts/render-manifests
