@@ -17,6 +17,8 @@ use crate::options::Options;
 
 /// How long one answer may take that the Lease depends on.
 const LEASE_TIMEOUT: Duration = Duration::from_secs(8);
+/// How long to wait before the Lease is asked for again.
+const LEASE_PAUSE: Duration = Duration::from_secs(3);
 
 /// Why the operator has ended.
 #[derive(Debug, thiserror::Error)]
@@ -27,14 +29,6 @@ pub enum RunError {
     /// The client cannot be made.
     #[error("the client of the API server cannot be made: {0}")]
     Client(#[source] Box<kube::Error>),
-    /// The Lease can neither be read nor made.
-    #[error("the Lease in namespace {namespace} can neither be read nor made: {source}")]
-    Lease {
-        /// Where it should be.
-        namespace: String,
-        /// What went wrong.
-        source: Box<kube_lease_manager::LeaseManagerError>,
-    },
     /// We are not the active operator any more.
     #[error("not the active operator any more: {0}")]
     Lost(#[from] Lost),
@@ -99,10 +93,9 @@ async fn work(
     stop: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
     let mut stop = std::pin::pin!(stop);
-    let namespace = options.lease_namespace.clone();
-    let candidate = Candidate::new(lease_client, &namespace, &options.identity);
+    let candidate = candidate(lease_client, &options.lease_namespace, &options.identity);
     let mut candidate = tokio::select! {
-        made = candidate => made.map_err(|source| RunError::Lease { namespace, source: Box::new(source) })?,
+        candidate = candidate => candidate,
         () = &mut stop => return Ok(()),
     };
     let ended = tokio::select! {
@@ -113,6 +106,21 @@ async fn work(
     // a schema step is recorded before and after.
     candidate.release().await;
     ended
+}
+
+/// Takes part in the election as soon as the API server lets us: it may be starting itself.
+async fn candidate(client: Client, namespace: &str, identity: &str) -> Candidate {
+    loop {
+        match Candidate::new(client.clone(), namespace, identity).await {
+            Ok(candidate) => return candidate,
+            Err(error) => tracing::warn!(
+                namespace,
+                %error,
+                "the Lease can neither be read nor made; it is tried again: does the API server answer, and may we?"
+            ),
+        }
+        tokio::time::sleep(LEASE_PAUSE).await;
+    }
 }
 
 async fn lead(
