@@ -40,6 +40,7 @@ mod main_job;
 mod migration;
 mod nodes;
 mod robust;
+mod secure;
 mod smoke;
 mod support;
 mod upgrade;
@@ -64,6 +65,7 @@ fn scenarios() -> Vec<Trial> {
         together("nodes::receivers_find_their_nodes", nodes::receivers_find_their_nodes),
         together("drift::what_was_changed_by_hand_comes_back", drift::what_was_changed_by_hand_comes_back),
         together("migration::an_old_database_is_migrated", migration::an_old_database_is_migrated),
+        together("secure::clickhouse_over_https", secure::clickhouse_over_https),
         together("upgrade::receivers_move_with_the_operator", upgrade::receivers_move_with_the_operator),
         together(
             "wrong_objects::each_is_refused_with_its_path",
