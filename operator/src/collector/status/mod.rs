@@ -157,3 +157,6 @@ pub fn condition<'a>(conditions: &'a [Condition], name: &str) -> Option<&'a Cond
 pub fn lost(status: &Status) -> u64 {
     numbers::lost(status)
 }
+
+#[cfg(test)]
+mod tests;
