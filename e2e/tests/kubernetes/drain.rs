@@ -16,19 +16,24 @@ use crate::support::{
 pub fn a_pod_is_deleted_while_senders_send(scenario: &Scenario) {
     let clickhouse = ClickHouse::start(scenario);
     let _operator = start_operator(scenario);
-    let dpis = json!([dpi(0, 1500, "TCP"), dpi(1, 1501, "TCP"), dpi(2, 1502, "UDP")]);
+    let mut dpis = [dpi(0, 1500, "TCP"), dpi(1, 1501, "TCP"), dpi(2, 1502, "UDP")];
+    for dpi in &mut dpis {
+        dpi["receiver"]["journal"]["size"] = json!("1Gi");
+    }
+    let dpis = json!(dpis);
     scenario.apply(&collector(&clickhouse, dpis).to_string());
     wait_ready(scenario);
 
+    // Both send for a minute and a half, which is longer than it takes to replace a pod.
     // Honours FIN: reads, connects again, says at the end how much it has sent.
     let to = address(scenario, 0, 1500);
     let mut polite = Simulator::start(&[
         "--to",
         &to,
         "--records",
-        "300000",
+        "450000",
         "--rate",
-        "20000",
+        "5000",
         "--connections",
         "2",
         "--announce-end",
@@ -43,9 +48,9 @@ pub fn a_pod_is_deleted_while_senders_send(scenario: &Scenario) {
         "--transport",
         "udp",
         "--records",
-        "300000",
+        "450000",
         "--rate",
-        "10000",
+        "5000",
         "--seed",
         "2",
     ]);

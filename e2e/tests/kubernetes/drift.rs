@@ -44,6 +44,12 @@ pub fn what_was_changed_by_hand_comes_back(scenario: &Scenario) {
     }
     wait_ready(scenario);
 
+    // The StatefulSet had three pods for a moment.
+    wait_until("one pod", DEADLINE, || {
+        let pods = pod_lives(scenario);
+        if pods.len() == 1 { Ok(()) } else { Err(format!("{pods:?}")) }
+    });
+    wait_ready(scenario);
     let lives = pod_lives(scenario);
     clickhouse.query("DROP TABLE qoestor.natflow SYNC");
     clickhouse.query("ALTER TABLE qoestor.fullflow DROP COLUMN host");

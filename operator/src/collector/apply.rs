@@ -110,7 +110,7 @@ where
     let outcome = match live {
         None if earlier.is_some() => Outcome::Repaired,
         None => Outcome::Created,
-        Some(live) if live.resource_version().as_ref() == Some(&resource_version) => Outcome::Unchanged,
+        Some(live) if is_same(live, &applied) => Outcome::Unchanged,
         Some(live) if live.annotations().get(APPLIED_HASH_ANNOTATION) == Some(&hash) => Outcome::Repaired,
         Some(live) => match earlier {
             // Its hash was edited too.
@@ -121,6 +121,20 @@ where
     };
     tell(context, about, K::KIND_NAME, &name, outcome).await;
     Ok(outcome)
+}
+
+/// Whether an apply has changed anything. Where there is a generation, the resourceVersion also moves when a
+/// controller writes the status, perhaps between our look and our apply.
+fn is_same<K: Resource>(live: &K, applied: &K) -> bool {
+    let (live, applied) = (live.meta(), applied.meta());
+    if live.resource_version == applied.resource_version {
+        return true;
+    }
+    live.generation.is_some()
+        && live.generation == applied.generation
+        && live.labels == applied.labels
+        && live.annotations == applied.annotations
+        && live.owner_references == applied.owner_references
 }
 
 async fn tell(context: &Context, about: &ObjectReference, kind: &'static str, name: &str, outcome: Outcome) {
@@ -228,4 +242,30 @@ impl KindName for k8s_openapi::api::core::v1::PersistentVolumeClaim {
 
 impl KindName for k8s_openapi::api::core::v1::Pod {
     const KIND_NAME: &'static str = "Pod";
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::apps::v1::StatefulSet;
+
+    use super::*;
+
+    #[test]
+    fn a_written_status_is_no_drift() {
+        let mut live = StatefulSet::default();
+        live.metadata.generation = Some(3);
+        live.metadata.resource_version = Some("10".to_owned());
+        let mut applied = live.clone();
+        applied.metadata.resource_version = Some("11".to_owned());
+        assert!(is_same(&live, &applied));
+        applied.metadata.generation = Some(4);
+        assert!(!is_same(&live, &applied));
+        applied.metadata.generation = Some(3);
+        applied.metadata.labels = Some([("somebody".to_owned(), "else".to_owned())].into());
+        assert!(!is_same(&live, &applied));
+        live.metadata.generation = None;
+        applied = live.clone();
+        applied.metadata.resource_version = Some("12".to_owned());
+        assert!(!is_same(&live, &applied), "without a generation every change counts");
+    }
 }
