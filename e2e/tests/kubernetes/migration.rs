@@ -39,7 +39,7 @@ pub fn an_old_database_is_migrated(scenario: &Scenario) {
         });
         operator.kill();
         // A killed operator's Lease would run out by itself.
-        scenario.kubectl(&["delete", "lease", "qoeplane-operator"]).unwrap();
+        scenario.kubectl(&["delete", "lease", "qoeplane-operator", "--ignore-not-found"]).unwrap();
     }
     let mut operator = start_operator(scenario);
     wait_ready(scenario);
