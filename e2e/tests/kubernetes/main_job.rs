@@ -21,17 +21,18 @@ pub fn the_contract_runs(scenario: &Scenario) {
     let (north, south) = (address(scenario, 0, 1500), address(scenario, 1, 1510));
     let records = RECORDS.to_string();
     let tcp = Simulator::start(&["--to", &north, "--records", &records, "--seed", "1"]);
+    // Slowly: what the kernel drops on a loaded machine is not what this is about.
     let udp = Simulator::start(&[
         "--to",
         &south,
         "--transport",
         "udp",
         "--records",
-        &records,
+        "20000",
         "--seed",
         "2",
         "--rate",
-        "20000",
+        "2000",
     ]);
     let (tcp, udp) = (tcp.finish(DEADLINE), udp.finish(DEADLINE));
     wait_rows(&clickhouse, "fullflow", 0, tcp.records);
