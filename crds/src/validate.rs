@@ -10,6 +10,8 @@ mod path;
 mod tables;
 pub mod words;
 
+use std::fmt;
+
 pub use collector::{collector, collectors_of_one_host};
 pub use dictionary::{dictionaries_of_one_file, dictionary};
 pub use path::{FieldPath, Segment};
@@ -21,6 +23,18 @@ pub struct Problem {
     pub path: FieldPath,
     /// What was expected and what is there.
     pub message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path, self.message)
+    }
+}
+
+/// Problems in one line of text.
+pub fn listed(problems: &[Problem]) -> String {
+    let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    lines.join("; ")
 }
 
 /// Collects problems.

@@ -81,7 +81,7 @@ fn own_problems(object: &Value) -> Vec<String> {
     } else {
         validate::dictionary(&serde_json::from_value::<QoeDictionary>(object.clone()).unwrap())
     };
-    problems.iter().map(|problem| format!("{}: {}", problem.path, problem.message)).collect()
+    problems.iter().map(ToString::to_string).collect()
 }
 
 #[test]

@@ -7,6 +7,7 @@
 
 mod balance;
 pub mod cluster;
+pub mod exporter;
 mod http;
 mod ports;
 mod process;

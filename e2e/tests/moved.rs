@@ -5,6 +5,7 @@
 use std::net::UdpSocket;
 use std::time::Duration;
 
+use e2e::exporter::{Exporter, template};
 use e2e::{System, SystemOptions, assert_balanced, wait_for};
 
 const LONG: Duration = Duration::from_secs(120);
@@ -33,26 +34,13 @@ fn a_count_goes_on_from_another_port() {
     assert_eq!(system.stream(1).sequence.missing, 50);
 }
 
-/// A template and one record a message: octetDeltaCount (1), packetDeltaCount (2), 8 bytes each.
+/// A template, then one record a message.
 fn send(socket: &UdpSocket, to: &str, sequence: std::ops::Range<u32>) {
-    let template: Vec<u8> = [2_u16, 16, 256, 2, 1, 8, 2, 8].iter().flat_map(|v| v.to_be_bytes()).collect();
-    socket.send_to(&framed(sequence.start, &template), to).unwrap();
-    for number in sequence {
-        let mut set: Vec<u8> = [256_u16, 20].iter().flat_map(|v| v.to_be_bytes()).collect();
-        set.extend(u64::from(number).to_be_bytes());
-        set.extend(1_u64.to_be_bytes());
-        socket.send_to(&framed(number, &set), to).unwrap();
+    let mut exporter = Exporter::new(0);
+    exporter.sequence = sequence.start;
+    let announced = exporter.message(|builder| builder.template(&template(256)));
+    socket.send_to(&announced, to).unwrap();
+    for _ in sequence {
+        socket.send_to(&exporter.records(256, 1), to).unwrap();
     }
-}
-
-/// RFC 7011, section 3.1.
-fn framed(sequence: u32, set: &[u8]) -> Vec<u8> {
-    let mut message = Vec::new();
-    message.extend(10_u16.to_be_bytes());
-    message.extend(u16::try_from(16 + set.len()).unwrap().to_be_bytes());
-    message.extend(1_760_000_000_u32.to_be_bytes());
-    message.extend(sequence.to_be_bytes());
-    message.extend(0_u32.to_be_bytes());
-    message.extend(set);
-    message
 }

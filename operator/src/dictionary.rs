@@ -100,9 +100,7 @@ fn first_seen(object: &GuardedDictionary) -> Time {
 fn judge(dictionary: &Dictionary) -> (bool, &'static str, String) {
     let problems = validate::dictionary(&QoeDictionary::from(dictionary));
     if !problems.is_empty() {
-        let lines: Vec<String> =
-            problems.iter().map(|problem| format!("{}: {}", problem.path, problem.message)).collect();
-        return (true, "Invalid", lines.join("; "));
+        return (true, "Invalid", validate::listed(&problems));
     }
     if dictionary.spec.source.file.is_some() {
         let message =

@@ -50,26 +50,27 @@ fn unquote(value: &str) -> String {
 
 /// Where `wanted` first occurs outside of string literals and quoted names.
 fn find_outside_quotes(text: &str, wanted: &str) -> Option<usize> {
+    outside_quotes(text).map(|(at, _)| at).find(|at| tail(text, *at).starts_with(wanted))
+}
+
+/// The letters outside of string literals and quoted names, and where they stand.
+pub(crate) fn outside_quotes(text: &str) -> impl Iterator<Item = (usize, char)> + '_ {
     let mut quote = None;
     let mut escaped = false;
-    for (at, letter) in text.char_indices() {
-        if let Some(open) = quote {
-            if escaped {
-                escaped = false;
-            } else if letter == '\\' {
-                escaped = true;
-            } else if letter == open {
-                quote = None;
-            }
-            continue;
+    text.char_indices().filter(move |(_, letter)| {
+        let Some(open) = quote else {
+            quote = matches!(letter, '\'' | '`').then_some(*letter);
+            return quote.is_none();
+        };
+        if escaped {
+            escaped = false;
+        } else if *letter == '\\' {
+            escaped = true;
+        } else if *letter == open {
+            quote = None;
         }
-        if letter == '\'' || letter == '`' {
-            quote = Some(letter);
-        } else if tail(text, at).starts_with(wanted) {
-            return Some(at);
-        }
-    }
-    None
+        false
+    })
 }
 
 fn head(text: &str, at: usize) -> &str {

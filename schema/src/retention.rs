@@ -1,6 +1,8 @@
 //! When a TTL deletes rows, read from its text, to tell whether another TTL would delete them sooner. It knows
 //! the forms that we declare and their like; any other text must count as unknown, never as harmless.
 
+use crate::clauses::outside_quotes;
+
 /// When rows of a table are deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Deletion {
@@ -66,20 +68,9 @@ fn age(seconds: u64) -> String {
 /// The rules between commas that are in no quotes and no parentheses.
 fn rules(ttl: &str) -> Vec<&str> {
     let mut rules = Vec::new();
-    let (mut start, mut depth, mut quote, mut escaped) = (0, 0_i32, None, false);
-    for (at, letter) in ttl.char_indices() {
-        if let Some(open) = quote {
-            if escaped {
-                escaped = false;
-            } else if letter == '\\' {
-                escaped = true;
-            } else if letter == open {
-                quote = None;
-            }
-            continue;
-        }
+    let (mut start, mut depth) = (0, 0_i32);
+    for (at, letter) in outside_quotes(ttl) {
         match letter {
-            '\'' | '`' => quote = Some(letter),
             '(' => depth += 1,
             ')' => depth -= 1,
             ',' if depth == 0 => {

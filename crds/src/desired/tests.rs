@@ -19,7 +19,7 @@ fn ttl_of(desired: &Desired, name: &str) -> String {
 }
 
 fn texts(problems: &[Problem]) -> Vec<String> {
-    problems.iter().map(|problem| format!("{}: {}", problem.path, problem.message)).collect()
+    problems.iter().map(ToString::to_string).collect()
 }
 
 #[test]

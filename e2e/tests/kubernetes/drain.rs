@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use e2e::Simulator;
 use e2e::cluster::{ClickHouse, Scenario, wait_until};
-use serde_json::{Value, json};
+use e2e::exporter::{Exporter, template};
+use serde_json::json;
 
 use crate::support::{
-    DEADLINE, address, collector, dpi, main_collector, start_operator, wait_ready, wait_rows,
+    DEADLINE, address, collector, dpi, main_collector, start_operator, stream_of, wait_ready, wait_rows,
 };
 
 /// A sender that honours FIN loses nothing; one that only writes loses what the ledger counts as missing.
@@ -66,7 +67,7 @@ pub fn a_pod_is_deleted_while_senders_send(scenario: &Scenario) {
 
     let sent = datagrams.finish(DEADLINE);
     let balance = wait_until("stored and missing datagrams to be all of them", DEADLINE, || {
-        let stream = stream_of(scenario, 2)?;
+        let stream = stream_of(&main_collector(scenario)?, 2, "fullflow")?;
         let stored = clickhouse.number("SELECT count() FROM qoestor.fullflow WHERE dpi_id = 2");
         let missing = stream["missing"].as_u64().unwrap_or(0);
         // A datagram that is lost as the last one before a silence, or the last of all, is announced by nobody.
@@ -86,33 +87,35 @@ pub fn a_pod_is_deleted_while_senders_send(scenario: &Scenario) {
 /// that fails: what was under way is lost, and is counted.
 fn only_writes(scenario: &Scenario, clickhouse: &ClickHouse<'_>) {
     let to = address(scenario, 1, 1501);
-    let mut exporter = Exporter::new();
+    let mut exporter = Exporter::new(0);
     let mut connection = TcpStream::connect(&to).unwrap();
     connection.set_nodelay(true).unwrap();
-    connection.write_all(&exporter.template()).unwrap();
+    connection.write_all(&exporter.message(|builder| builder.template(&template(256)))).unwrap();
     for _ in 0..1_000 {
-        connection.write_all(&exporter.message()).unwrap();
+        connection.write_all(&exporter.records(256, 1)).unwrap();
     }
     wait_until("records to arrive", DEADLINE, || stored_at_least(clickhouse, 1, 1_000));
     scenario.kubectl(&["delete", "pod", "main-dpi-1-0", "--wait=false"]).unwrap();
     let mut written = exporter.sequence;
-    while connection.write_all(&exporter.message()).is_ok() {
+    while connection.write_all(&exporter.records(256, 1)).is_ok() {
         written = exporter.sequence;
         std::thread::sleep(Duration::from_millis(1));
     }
     scenario.wait_ready("main-dpi-1-0", DEADLINE);
     let mut connection = wait_until("a connection to the new pod", DEADLINE, || {
         let mut connection = TcpStream::connect(&to).map_err(|error| error.to_string())?;
-        connection.write_all(&exporter.template()).map_err(|error| error.to_string())?;
+        connection
+            .write_all(&exporter.message(|builder| builder.template(&template(256))))
+            .map_err(|error| error.to_string())?;
         Ok::<_, String>(connection)
     });
     for _ in 0..1_000 {
-        connection.write_all(&exporter.message()).unwrap();
+        connection.write_all(&exporter.records(256, 1)).unwrap();
     }
     let total = u64::from(exporter.sequence);
     assert!(written > 0);
     wait_until("stored and missing records to be all of them", DEADLINE, || {
-        let stream = stream_of(scenario, 1)?;
+        let stream = stream_of(&main_collector(scenario)?, 1, "fullflow")?;
         let stored = clickhouse.number("SELECT count() FROM qoestor.fullflow WHERE dpi_id = 1");
         let missing = stream["missing"].as_u64().unwrap_or(0);
         if stored + missing == total { Ok(()) } else { Err(format!("{stored} of {total}: {stream}")) }
@@ -135,56 +138,4 @@ fn stored_at_least(clickhouse: &ClickHouse<'_>, dpi: u16, rows: u64) -> Result<(
     let found =
         clickhouse.try_query(&format!("SELECT count() FROM qoestor.fullflow WHERE dpi_id = {dpi}"))?;
     if found.trim().parse::<u64>().unwrap_or(0) >= rows { Ok(()) } else { Err(found) }
-}
-
-fn stream_of(scenario: &Scenario, dpi: u64) -> Result<Value, String> {
-    let object = main_collector(scenario)?;
-    let receivers = object["status"]["receivers"].as_array().cloned().unwrap_or_default();
-    let receiver = receivers.iter().find(|receiver| receiver["dpi"] == dpi).ok_or("no such receiver")?;
-    receiver["streams"].get(0).cloned().ok_or_else(|| format!("no stream: {receiver}"))
-}
-
-/// The smallest exporter: one record of two fields a message.
-struct Exporter {
-    sequence: u32,
-}
-
-impl Exporter {
-    fn new() -> Exporter {
-        Exporter { sequence: 0 }
-    }
-
-    /// Template 256: octetDeltaCount (1), packetDeltaCount (2), 8 bytes each.
-    fn template(&self) -> Vec<u8> {
-        let mut set = Vec::new();
-        for field in [2_u16, 16, 256, 2, 1, 8, 2, 8] {
-            set.extend(field.to_be_bytes());
-        }
-        self.framed(&set)
-    }
-
-    fn message(&mut self) -> Vec<u8> {
-        let mut set = Vec::new();
-        for field in [256_u16, 20] {
-            set.extend(field.to_be_bytes());
-        }
-        for value in [u64::from(self.sequence), 1] {
-            set.extend(value.to_be_bytes());
-        }
-        let message = self.framed(&set);
-        self.sequence += 1;
-        message
-    }
-
-    /// RFC 7011, section 3.1.
-    fn framed(&self, set: &[u8]) -> Vec<u8> {
-        let mut message = Vec::new();
-        message.extend(10_u16.to_be_bytes());
-        message.extend(u16::try_from(16 + set.len()).unwrap().to_be_bytes());
-        message.extend(1_760_000_000_u32.to_be_bytes());
-        message.extend(self.sequence.to_be_bytes());
-        message.extend(0_u32.to_be_bytes());
-        message.extend(set);
-        message
-    }
 }

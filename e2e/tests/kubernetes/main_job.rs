@@ -5,7 +5,8 @@ use e2e::cluster::{ClickHouse, Scenario, wait_until};
 use serde_json::{Value, json};
 
 use crate::support::{
-    DEADLINE, address, collector, condition, dpi, main_collector, wait_condition, wait_ready, wait_rows,
+    DEADLINE, address, collector, condition, dpi, main_collector, stream_of, wait_condition, wait_ready,
+    wait_rows,
 };
 
 const OPERATOR: &str = include_str!("../../../manifests/namespace/operator.yaml");
@@ -48,7 +49,7 @@ pub fn the_contract_runs(scenario: &Scenario) {
         let object = main_collector(scenario)?;
         let seen = object["status"]["receivers"].to_string();
         for (id, sent) in [(0, &tcp), (1, &udp)] {
-            let stream = stream_of(&object, id)?;
+            let stream = stream_of(&object, id, "fullflow")?;
             let number = |field: &str| stream[field].as_u64().unwrap_or(0);
             let balance = [number("received"), number("stored"), number("waiting"), number("missing")];
             if balance != [sent.records, sent.records, 0, 0] {
@@ -77,14 +78,6 @@ fn operator_in_a_pod(scenario: &Scenario) -> String {
         .replace(&image, e2e::cluster::IMAGE)
         .replace("--receiver-image=qoeplane/qoe", "--receiver-image=localhost/qoe")
         .replace("IfNotPresent", "Never")
-}
-
-fn stream_of(object: &Value, id: u64) -> Result<Value, String> {
-    let receivers = object["status"]["receivers"].as_array().cloned().unwrap_or_default();
-    let receiver = receivers.iter().find(|receiver| receiver["dpi"] == id).ok_or("no such receiver")?;
-    let streams = receiver["streams"].as_array().cloned().unwrap_or_default();
-    let stream = streams.into_iter().find(|stream| stream["name"] == "fullflow");
-    stream.ok_or_else(|| format!("no stream fullflow: {receiver}"))
 }
 
 fn contract(clickhouse: &ClickHouse<'_>) -> Value {

@@ -71,6 +71,15 @@ pub fn condition(object: &Value, name: &str) -> Result<(String, String, String),
     Ok((text("status"), text("reason"), text("message")))
 }
 
+/// What the status of a collector says of one stream of a DPI.
+pub fn stream_of(object: &Value, dpi: u64, name: &str) -> Result<Value, String> {
+    let receivers = object["status"]["receivers"].as_array().cloned().unwrap_or_default();
+    let receiver = receivers.iter().find(|receiver| receiver["dpi"] == dpi).ok_or("no such receiver")?;
+    let streams = receiver["streams"].as_array().cloned().unwrap_or_default();
+    let stream = streams.into_iter().find(|stream| stream["name"] == name);
+    stream.ok_or_else(|| format!("no stream {name}: {receiver}"))
+}
+
 /// Waits until a condition of `main` has a status, for the object's newest generation.
 pub fn wait_condition(scenario: &Scenario, name: &str, status: &str) -> (String, String) {
     wait_until(&format!("{name} to be {status}"), DEADLINE, || {

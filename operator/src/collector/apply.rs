@@ -66,6 +66,25 @@ pub enum ApplyError {
     },
 }
 
+/// A kind of Kubernetes' own that lives in a namespace.
+pub trait OwnedKind:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope>
+    + k8s_openapi::Resource
+    + Clone
+    + Debug
+    + DeserializeOwned
+{
+}
+
+impl<K> OwnedKind for K where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + k8s_openapi::Resource
+        + Clone
+        + Debug
+        + DeserializeOwned
+{
+}
+
 /// Makes `wanted` true; `live` is what was found. Tells people when somebody else had changed it.
 ///
 /// # Errors
@@ -77,16 +96,11 @@ pub async fn apply<K>(
     live: Option<&K>,
 ) -> Result<Outcome, ApplyError>
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + Debug
-        + Serialize
-        + DeserializeOwned
-        + KindName,
+    K: OwnedKind + Serialize,
 {
     let name = wanted.name_any();
     let namespace = wanted.namespace().unwrap_or_default();
-    let key = (K::KIND_NAME, namespace.clone(), name.clone());
+    let key = (K::KIND, namespace.clone(), name.clone());
     let hash = wanted.annotations().get(APPLIED_HASH_ANNOTATION).cloned().unwrap_or_default();
     let earlier = context.applied(&key);
     if let Some(live) = live
@@ -102,7 +116,7 @@ where
     let api: Api<K> = Api::namespaced(context.client.clone(), &namespace);
     let parameters = PatchParams::apply(FIELD_MANAGER).force();
     let applied = api.patch(&name, &parameters, &Patch::Apply(wanted)).await.map_err(|source| {
-        ApplyError::Apply { kind: K::KIND_NAME, name: name.clone(), source: Box::new(source) }
+        ApplyError::Apply { kind: K::KIND, name: name.clone(), source: Box::new(source) }
     })?;
     let resource_version = applied.resource_version().unwrap_or_default();
     context.set_applied(key, Applied { hash: hash.clone(), resource_version: resource_version.clone() });
@@ -119,7 +133,7 @@ where
             _ => Outcome::Repaired,
         },
     };
-    tell(context, about, K::KIND_NAME, &name, outcome).await;
+    tell(context, about, K::KIND, &name, outcome).await;
     Ok(outcome)
 }
 
@@ -158,10 +172,7 @@ async fn tell(context: &Context, about: &ObjectReference, kind: &'static str, na
 }
 
 /// An object without an owner, or with ours from an earlier life, is adopted.
-fn check_owner<K: Resource<DynamicType = ()> + KindName>(
-    about: &ObjectReference,
-    live: &K,
-) -> Result<(), ApplyError> {
+fn check_owner<K: OwnedKind>(about: &ObjectReference, live: &K) -> Result<(), ApplyError> {
     let owners = live.meta().owner_references.as_deref().unwrap_or_default();
     let Some(owner) = owners.iter().find(|owner| owner.controller == Some(true)) else { return Ok(()) };
     if Some(&owner.uid) == about.uid.as_ref()
@@ -170,7 +181,7 @@ fn check_owner<K: Resource<DynamicType = ()> + KindName>(
         return Ok(());
     }
     Err(ApplyError::Foreign {
-        kind: K::KIND_NAME,
+        kind: K::KIND,
         name: live.name_any(),
         owner: format!("{} {}", owner.kind, owner.name),
     })
@@ -187,11 +198,7 @@ pub async fn delete<K>(
     propagation: PropagationPolicy,
 ) -> Result<(), ApplyError>
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + Debug
-        + DeserializeOwned
-        + KindName,
+    K: OwnedKind,
 {
     let name = live.name_any();
     let namespace = live.namespace().unwrap_or_default();
@@ -201,47 +208,13 @@ where
         Ok(_) => {}
         Err(kube::Error::Api(status)) if status.code == 404 => {}
         Err(source) => {
-            return Err(ApplyError::Delete { kind: K::KIND_NAME, name, source: Box::new(source) });
+            return Err(ApplyError::Delete { kind: K::KIND, name, source: Box::new(source) });
         }
     }
-    context.forget_applied(&(K::KIND_NAME, namespace, name.clone()));
-    tracing::info!(kind = K::KIND_NAME, name, "deleted");
-    context.events.normal(about, "Deleted", &format!("deleted {} {name}", K::KIND_NAME)).await;
+    context.forget_applied(&(K::KIND, namespace, name.clone()));
+    tracing::info!(kind = K::KIND, name, "deleted");
+    context.events.normal(about, "Deleted", &format!("deleted {} {name}", K::KIND)).await;
     Ok(())
-}
-
-/// The kind's name as people write it.
-pub trait KindName {
-    /// The name.
-    const KIND_NAME: &'static str;
-}
-
-impl KindName for k8s_openapi::api::apps::v1::StatefulSet {
-    const KIND_NAME: &'static str = "StatefulSet";
-}
-
-impl KindName for k8s_openapi::api::core::v1::Service {
-    const KIND_NAME: &'static str = "Service";
-}
-
-impl KindName for k8s_openapi::api::core::v1::ConfigMap {
-    const KIND_NAME: &'static str = "ConfigMap";
-}
-
-impl KindName for k8s_openapi::api::core::v1::ServiceAccount {
-    const KIND_NAME: &'static str = "ServiceAccount";
-}
-
-impl KindName for k8s_openapi::api::policy::v1::PodDisruptionBudget {
-    const KIND_NAME: &'static str = "PodDisruptionBudget";
-}
-
-impl KindName for k8s_openapi::api::core::v1::PersistentVolumeClaim {
-    const KIND_NAME: &'static str = "PersistentVolumeClaim";
-}
-
-impl KindName for k8s_openapi::api::core::v1::Pod {
-    const KIND_NAME: &'static str = "Pod";
 }
 
 #[cfg(test)]

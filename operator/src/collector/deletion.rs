@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{ApiResource, DynamicObject, Patch, PatchParams, PropagationPolicy};
-use kube::{Api, Resource, ResourceExt};
+use kube::{Api, ResourceExt};
 use serde_json::json;
 
 use super::apply::{self, ApplyError};
@@ -42,11 +42,10 @@ pub enum DeletionError {
 /// The API server refuses.
 pub async fn keep_finalizer(context: &Context, object: &Collector) -> Result<bool, DeletionError> {
     let wanted = object.spec.deletion_policy == DeletionPolicy::Delete;
-    let there = object.finalizers().iter().any(|finalizer| finalizer == FINALIZER);
-    if wanted == there {
+    if wanted == has_finalizer(&object.metadata) {
         return Ok(false);
     }
-    set_finalizer(context, object, wanted).await?;
+    set_finalizer(context, &object.metadata, wanted).await?;
     Ok(true)
 }
 
@@ -59,12 +58,12 @@ pub async fn go_on(
     object: &Collector,
     about: &ObjectReference,
 ) -> Result<bool, DeletionError> {
-    if !object.finalizers().iter().any(|finalizer| finalizer == FINALIZER) {
+    if !has_finalizer(&object.metadata) {
         forget(context, object);
         return Ok(true);
     }
     let since = object
-        .meta()
+        .metadata
         .deletion_timestamp
         .as_ref()
         .map_or(0, |time| Timestamp::now().as_second() - time.0.as_second());
@@ -75,7 +74,7 @@ pub async fn go_on(
         Err(error) if since < TIME_LIMIT_S => return Err(error),
         Err(error) => give_up(context, about, &error.to_string()).await,
     }
-    set_finalizer(context, object, false).await?;
+    set_finalizer(context, &object.metadata, false).await?;
     forget(context, object);
     Ok(true)
 }
@@ -119,23 +118,6 @@ async fn delete_everything(
     Ok(dropped.is_ok())
 }
 
-async fn set_finalizer(context: &Context, object: &Collector, wanted: bool) -> Result<(), DeletionError> {
-    let mut finalizers: Vec<&str> =
-        object.finalizers().iter().map(String::as_str).filter(|name| *name != FINALIZER).collect();
-    if wanted {
-        finalizers.push(FINALIZER);
-    }
-    // With the version that we have seen: somebody else's finalizer must not be lost.
-    let body = json!({"metadata": {"finalizers": finalizers, "resourceVersion": object.resource_version()}});
-    let api: Api<Collector> =
-        Api::namespaced(context.client.clone(), &object.namespace().unwrap_or_default());
-    match api.patch_metadata(&object.name_any(), &PatchParams::default(), &Patch::Merge(&body)).await {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-        Err(error) => Err(DeletionError::Finalizer(Box::new(error))),
-    }
-}
-
 /// An object that cannot be read says nothing about what it had: it goes, and a person is told.
 ///
 /// # Errors
@@ -145,14 +127,27 @@ pub async fn release_undecodable(
     meta: &ObjectMeta,
     about: &ObjectReference,
 ) -> Result<(), DeletionError> {
-    let there = meta.finalizers.as_deref().unwrap_or_default();
-    if !there.iter().any(|finalizer| finalizer == FINALIZER) {
+    if !has_finalizer(meta) {
         return Ok(());
     }
     let note = "the object cannot be read: it goes, its journals and tables stay";
     context.events.warning(about, "DeletionIncomplete", note).await;
-    let left: Vec<&String> = there.iter().filter(|finalizer| *finalizer != FINALIZER).collect();
-    let body = json!({"metadata": {"finalizers": left, "resourceVersion": meta.resource_version}});
+    set_finalizer(context, meta, false).await
+}
+
+fn has_finalizer(meta: &ObjectMeta) -> bool {
+    meta.finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER)
+}
+
+/// Works on objects that cannot be decoded too.
+async fn set_finalizer(context: &Context, meta: &ObjectMeta, wanted: bool) -> Result<(), DeletionError> {
+    let mut finalizers: Vec<&str> =
+        meta.finalizers.iter().flatten().map(String::as_str).filter(|name| *name != FINALIZER).collect();
+    if wanted {
+        finalizers.push(FINALIZER);
+    }
+    // With the version that we have seen: somebody else's finalizer must not be lost.
+    let body = json!({"metadata": {"finalizers": finalizers, "resourceVersion": meta.resource_version}});
     let resource = ApiResource::erase::<Collector>(&());
     let namespace = meta.namespace.as_deref().unwrap_or_default();
     let api: Api<DynamicObject> = Api::namespaced_with(context.client.clone(), namespace, &resource);

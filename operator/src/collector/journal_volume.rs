@@ -5,12 +5,13 @@ use std::fmt::Debug;
 
 use crds::dpi::OnVolumeLost;
 use crds::kubernetes::Collector;
+use k8s_openapi::Resource;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{Node, ObjectReference, PersistentVolume, PersistentVolumeClaim};
 use kube::api::{Patch, PatchParams, PropagationPolicy};
 use kube::{Api, ResourceExt};
 
-use super::apply::{self, ApplyError, KindName};
+use super::apply::{self, ApplyError};
 use super::build;
 use super::dereference::Found;
 use super::status::ReceiverFacts;
@@ -66,7 +67,7 @@ async fn patch_claim(
     match api.patch(&claim.name_any(), &parameters, &Patch::Merge(body)).await {
         Ok(_) => Ok(()),
         Err(source) => Err(ApplyError::Apply {
-            kind: PersistentVolumeClaim::KIND_NAME,
+            kind: PersistentVolumeClaim::KIND,
             name: claim.name_any(),
             source: Box::new(source),
         }),

@@ -1,6 +1,8 @@
 //! Applies what was built: each DPI's objects in the order in which they need each other, one restart at a
 //! time; deletes what is not wanted any more. Journals are never deleted here.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::ResourceExt;
@@ -98,36 +100,33 @@ async fn delete_unwanted(
     wanted: &[ReceiverResources],
     owned: &Owned,
 ) -> Result<(), ApplyError> {
-    let unwanted = |name: &&String| !wanted.iter().any(|receiver| receiver.name == **name);
     let Owned { stateful_sets, services, config_maps, service_accounts, budgets } = owned;
-    let how = PropagationPolicy::Background;
-    for name in stateful_sets.keys().filter(unwanted) {
-        let Some(object) = stateful_sets.get(name) else { continue };
-        apply::delete(context, about, object, how.clone()).await?;
+    for name in delete_others(context, about, wanted, stateful_sets).await? {
         let note = format!("{name} is not wanted any more; its journal and its rows are kept");
         context.events.normal(about, "ReceiverRemoved", &note).await;
     }
-    for name in services.keys().filter(unwanted) {
-        if let Some(object) = services.get(name) {
-            apply::delete(context, about, object, how.clone()).await?;
-        }
-    }
-    for name in config_maps.keys().filter(unwanted) {
-        if let Some(object) = config_maps.get(name) {
-            apply::delete(context, about, object, how.clone()).await?;
-        }
-    }
-    for name in service_accounts.keys().filter(unwanted) {
-        if let Some(object) = service_accounts.get(name) {
-            apply::delete(context, about, object, how.clone()).await?;
-        }
-    }
-    for name in budgets.keys().filter(unwanted) {
-        if let Some(object) = budgets.get(name) {
-            apply::delete(context, about, object, how.clone()).await?;
-        }
-    }
+    delete_others(context, about, wanted, services).await?;
+    delete_others(context, about, wanted, config_maps).await?;
+    delete_others(context, about, wanted, service_accounts).await?;
+    delete_others(context, about, wanted, budgets).await?;
     Ok(())
+}
+
+/// Deletes those of one kind that belong to no wanted DPI; returns their names.
+async fn delete_others<'a, K: apply::OwnedKind>(
+    context: &Context,
+    about: &ObjectReference,
+    wanted: &[ReceiverResources],
+    objects: &'a BTreeMap<String, K>,
+) -> Result<Vec<&'a String>, ApplyError> {
+    let mut deleted = Vec::new();
+    for (name, object) in objects {
+        if !wanted.iter().any(|receiver| receiver.name == *name) {
+            apply::delete(context, about, object, PropagationPolicy::Background).await?;
+            deleted.push(name);
+        }
+    }
+    Ok(deleted)
 }
 
 /// Notes on each StatefulSet which pod template it has: the API server's defaults hide that from a

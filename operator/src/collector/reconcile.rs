@@ -305,21 +305,12 @@ fn lost_lately(context: &Context, uid: &str, receivers: &[ReceiverFacts]) -> u64
 
 fn count_records(context: &Context, namespace: &str, name: &str, receivers: &[ReceiverFacts]) {
     for receiver in receivers {
-        let Some(Ok(answer)) = &receiver.status else { continue };
+        let Some(sums) = status::balance(receiver) else { continue };
         let labels = DpiLabels {
             namespace: namespace.to_owned(),
             collector: name.to_owned(),
             dpi: u32::from(receiver.dpi),
         };
-        let mut sums = [0_u64; 4];
-        for stream in answer.dpis.iter().flat_map(|dpi| &dpi.streams) {
-            let destination = &stream.destination;
-            let values =
-                [destination.decoded, destination.stored, destination.waiting, stream.sequence.missing];
-            for (sum, value) in sums.iter_mut().zip(values) {
-                *sum = sum.saturating_add(value);
-            }
-        }
         let metrics = &context.metrics;
         let families = [&metrics.decoded, &metrics.stored, &metrics.waiting, &metrics.missing];
         for (family, sum) in families.into_iter().zip(sums) {

@@ -7,7 +7,7 @@ use clickhouse::Client;
 use crds::desired;
 use crds::kubernetes::Collector;
 use crds::status::{MAX_PENDING_STEPS, MAX_STATEMENT, MAX_TEXT, PendingStep, SchemaState, shorten};
-use crds::validate::Problem;
+use crds::validate;
 use crds::{ClickHouseKind, QoeCollectorSpec};
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -231,13 +231,7 @@ fn server(object: &Collector, credentials: Option<&Credentials>) -> Result<Serve
 }
 
 fn desired(spec: &QoeCollectorSpec) -> Result<Desired, SchemaError> {
-    desired::desired(spec, None).map_err(|problems| SchemaError::Desired(words_of(&problems)))
-}
-
-fn words_of(problems: &[Problem]) -> String {
-    let lines: Vec<String> =
-        problems.iter().map(|problem| format!("{}: {}", problem.path, problem.message)).collect();
-    lines.join("; ")
+    desired::desired(spec, None).map_err(|problems| SchemaError::Desired(validate::listed(&problems)))
 }
 
 impl Server {
@@ -254,7 +248,7 @@ impl Server {
         if let Some(found) = &observed.storage {
             let problems = desired::storage_problems(spec, found);
             if !problems.is_empty() {
-                return Err(SchemaError::Desired(words_of(&problems)));
+                return Err(SchemaError::Desired(validate::listed(&problems)));
             }
         }
         Ok(schema::plan(&self.desired, &observed)?)

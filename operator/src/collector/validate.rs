@@ -32,10 +32,8 @@ pub fn validate(
 ) -> Result<Validated, Refused> {
     let spec = &object.spec;
     let name = object.name_any();
-    let mut problems: Vec<String> = validate::collector(&QoeCollector::from(object))
-        .iter()
-        .map(|problem| format!("{}: {}", problem.path, problem.message))
-        .collect();
+    let mut problems: Vec<String> =
+        validate::collector(&QoeCollector::from(object)).iter().map(ToString::to_string).collect();
     if !problems.is_empty() {
         let more = problems.len().saturating_sub(MAX_PROBLEMS);
         problems.truncate(MAX_PROBLEMS);

@@ -124,10 +124,8 @@ impl Database {
         let client = schema::connect(&self.target.url, &self.target.user, password.trim(), None)?;
         let spec = &collector.spec;
         let wrong = |problems: &[Problem]| {
-            let lines: Vec<String> = problems
-                .iter()
-                .map(|problem| format!("{}: {}: {}", options.file.display(), problem.path, problem.message))
-                .collect();
+            let lines: Vec<String> =
+                problems.iter().map(|problem| format!("{}: {problem}", options.file.display())).collect();
             anyhow::anyhow!("the tables cannot be made as configured:\n{}", lines.join("\n"))
         };
         let mut desired =

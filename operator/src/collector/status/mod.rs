@@ -153,6 +153,11 @@ pub fn condition<'a>(conditions: &'a [Condition], name: &str) -> Option<&'a Cond
     conditions.iter().find(|condition| condition.type_ == name)
 }
 
+/// Records received, stored, waiting and missing of a receiver; `None` if it did not answer.
+pub fn balance(receiver: &ReceiverFacts) -> Option<[u64; 4]> {
+    matches!(receiver.status, Some(Ok(_))).then(|| numbers::balance(numbers::streams(receiver)))
+}
+
 /// Lost records of a receiver in all: never came, refused, unreadable.
 pub fn lost(status: &Status) -> u64 {
     numbers::lost(status)

@@ -10,21 +10,25 @@ const EXACT_BELOW: u64 = 1_000_000;
 
 /// Sums over all receivers that answered.
 pub(super) fn totals(receivers: &[ReceiverFacts]) -> Totals {
+    if receivers.iter().flat_map(streams).next().is_none() {
+        return Totals::default();
+    }
+    let sums = balance(receivers.iter().flat_map(streams));
+    let [received, stored, waiting, missing] = sums.map(|sum| Some(short(sum)));
+    Totals { received, stored, waiting, missing }
+}
+
+/// Records received, stored, waiting and missing of some streams together.
+pub(super) fn balance<'a>(streams: impl Iterator<Item = &'a StreamStatus>) -> [u64; 4] {
     let mut sums = [0_u64; 4];
-    let mut answered = false;
-    for stream in receivers.iter().flat_map(streams) {
-        answered = true;
+    for stream in streams {
         let destination = &stream.destination;
         let values = [destination.decoded, destination.stored, destination.waiting, stream.sequence.missing];
         for (sum, value) in sums.iter_mut().zip(values) {
             *sum = sum.saturating_add(value);
         }
     }
-    if !answered {
-        return Totals::default();
-    }
-    let [received, stored, waiting, missing] = sums.map(|sum| Some(short(sum)));
-    Totals { received, stored, waiting, missing }
+    sums
 }
 
 /// The streams of a receiver that answered.
@@ -69,8 +73,11 @@ pub(super) fn short(number: u64) -> String {
 
 /// Large numbers to three digits, downwards, so that stored never looks like more than received.
 pub(super) fn rounded(number: u64) -> u64 {
+    if number < EXACT_BELOW {
+        return number;
+    }
     let mut unit = 1;
-    while number / unit >= EXACT_BELOW.max(1_000) || (number >= EXACT_BELOW && number / unit >= 1_000) {
+    while number / unit >= 1_000 {
         unit *= 10;
     }
     number / unit * unit
