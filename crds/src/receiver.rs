@@ -8,6 +8,7 @@
 //! fields are optional and left out when they have their default, so that a newer program writes the
 //! same bytes for what has not changed.
 
+mod enrichment;
 mod restart;
 mod status;
 
@@ -16,6 +17,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use enrichment::{EnrichmentConfig, Marks};
 pub use restart::hash_of;
 pub use status::{
     ByReason, DestinationStatus, DpiStatus, GapStatus, JournalStatus, SequenceStatus, Status, StreamStatus,
@@ -49,6 +51,9 @@ pub struct ReceiverConfig {
     /// or Ignore.
     #[serde(default, skip_serializing_if = "is_default")]
     pub cpu_policy: NodePolicy,
+    /// What is made of records while they are stored.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub enrichment: EnrichmentConfig,
 }
 
 /// A ClickHouse server's HTTP interface.

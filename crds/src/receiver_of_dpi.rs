@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use crate::clickhouse::ClickHouseKind;
 use crate::collector::QoeCollectorSpec;
 use crate::dpi::{Dpi, ReceiverSpec};
-use crate::enrichment::{CustomElement, Enrichment};
+use crate::enrichment::{CustomElement, Enrichment, HostName, SubscriberFilter};
 use crate::receiver::{DpiConfig, JournalConfig, StreamConfig, TlsConfig};
 use crate::stream::Stream;
 use crate::validate::FieldPath;
@@ -197,8 +197,16 @@ pub fn note_collector(path: &FieldPath, spec: &QoeCollectorSpec, notes: &mut Not
             notes.add(tables.field(name), "not yet: there are no aggregates");
         }
     }
-    if spec.enrichment != Enrichment::default() {
-        notes.add(path.field("enrichment"), "not yet: records are stored as they arrive");
+    let enrichment = path.field("enrichment");
+    let Enrichment { subscriber_filter, subscriber_exclude, host, .. } = &spec.enrichment;
+    for (name, given) in [
+        ("subscriberFilter", *subscriber_filter != SubscriberFilter::default()),
+        ("subscriberExclude", *subscriber_exclude != SubscriberFilter::default()),
+        ("host", *host != HostName::default()),
+    ] {
+        if given {
+            notes.add(enrichment.field(name), "acts on aggregates, which there are not yet");
+        }
     }
 }
 

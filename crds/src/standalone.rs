@@ -79,6 +79,7 @@ impl ReceiverConfig {
             // One machine is the one that there is.
             cpu_features: Vec::new(),
             cpu_policy: NodePolicy::default(),
+            enrichment: (&collector.spec.enrichment).into(),
         };
         (config, notes.0)
     }

@@ -104,6 +104,7 @@ impl System {
             ],
             cpu_features: Vec::new(),
             cpu_policy: NodePolicy::default(),
+            enrichment: Default::default(),
         };
         if let Some(configure) = &options.configure {
             configure(&mut config);

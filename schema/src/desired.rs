@@ -1,5 +1,7 @@
 //! The desired state of one database: which tables, and what each looks like.
 
+use crate::dictionaries;
+use crate::dictionary::dictionary_versions;
 use crate::ledger::{LEDGER, LEDGER_KEEP_FOR, ledger};
 use crate::steps_table::schema_steps;
 use crate::table::Table;
@@ -16,9 +18,12 @@ pub struct Desired {
 }
 
 impl Desired {
-    /// A database with the tables that each has: the record of steps and the ledger (a year).
+    /// A database with the tables that each has: the record of steps, the ledger (a year) and those of the
+    /// dictionaries.
     pub fn new(database: &str) -> Self {
-        let tables = vec![schema_steps(database), ledger(database, Some(LEDGER_KEEP_FOR))];
+        let mut tables = vec![schema_steps(database), ledger(database, Some(LEDGER_KEEP_FOR))];
+        tables.push(dictionary_versions(database));
+        tables.extend(dictionaries::all().iter().map(|dictionary| dictionary.rows_table(database)));
         Self { database: database.to_owned(), owner: None, tables }
     }
 

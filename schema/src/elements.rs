@@ -38,7 +38,7 @@ pub enum ElementError {
         /// The type that was asked for.
         wanted: &'static str,
     },
-    /// The column is computed or says where a record came from.
+    /// The column is computed, made by enrichment or says where a record came from.
     #[error("column {stream}.{column} is not filled by elements: name another for {element}")]
     NotFilled {
         /// The stream.
@@ -89,7 +89,7 @@ fn fill(
     match &mut column.filled {
         Filled::Elements(elements) => elements.insert(0, from),
         Filled::Unpublished => column.filled = Filled::Elements(vec![from]),
-        Filled::Constant(_) | Filled::Computed(_) => {
+        Filled::Constant(_) | Filled::Computed(_) | Filled::Enriched(_) => {
             return Err(ElementError::NotFilled {
                 stream,
                 column: custom.column.clone(),

@@ -9,6 +9,8 @@
 mod clauses;
 mod connect;
 mod desired;
+pub mod dictionaries;
+mod dictionary;
 mod elements;
 pub mod execute;
 mod ledger;
@@ -28,6 +30,9 @@ mod table;
 pub use clauses::Clauses;
 pub use connect::{ConnectError, connect};
 pub use desired::Desired;
+pub use dictionary::{
+    DICTIONARY_VERSIONS, Dictionary, DictionaryLogin, FieldDecl, FieldType, Layout, dictionary_versions,
+};
 pub use elements::{CustomElement, ElementError};
 pub use execute::{ExecuteError, Execution, execute};
 pub use ledger::{LEDGER, LEDGER_KEEP_FOR, LedgerRow, ledger};
@@ -35,6 +40,8 @@ pub use observe::{Observed, observe};
 pub use owner::OWNER_MARK;
 pub use plan::{Action, Plan, PlanError, Risk, Step, drop_plan, plan};
 pub use steps_table::{SCHEMA_STEPS, schema_steps};
-pub use stream::{ColumnDecl, ColumnType, DPI_ID, Filled, FilledBy, JOURNAL_ID, RECEIVED_AT, Stream};
-pub use streams::{all as streams, clickstream, dnsflow, fullflow, gtpflow, natflow};
+pub use stream::{
+    ColumnDecl, ColumnType, DPI_ID, Enriched, Filled, FilledBy, JOURNAL_ID, RECEIVED_AT, Stream,
+};
+pub use streams::{all as streams, clickstream, dnsflow, fullflow, gtpflow, nat_from_fullflow, natflow};
 pub use table::{DataIndex, Table, TableColumn, TableOptions};

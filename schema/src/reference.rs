@@ -83,6 +83,7 @@ fn filled_from(column: &ColumnDecl) -> String {
         Filled::Constant(RECEIVED_AT) => "clock of the receiver".to_owned(),
         Filled::Constant(JOURNAL_ID) => "journal".to_owned(),
         Filled::Constant(_) => "receiver".to_owned(),
+        Filled::Enriched(_) => "enrichment".to_owned(),
         Filled::Computed(expression) => format!("`{expression}`, not stored"),
         Filled::Unpublished => "nothing yet".to_owned(),
         Filled::Elements(elements) => elements.iter().map(element_text).collect::<Vec<_>>().join(", "),

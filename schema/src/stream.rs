@@ -33,6 +33,10 @@ pub enum ColumnType {
     DateTimeMillis,
     /// Microseconds since 1970, UTC.
     DateTimeMicros,
+    /// A name out of a few, 1 byte; the whole type as ClickHouse writes it.
+    Enum8(&'static str),
+    /// Unsigned, 8 bytes, or nothing. Only for computed columns.
+    NullableUInt64,
 }
 
 impl ColumnType {
@@ -51,16 +55,20 @@ impl ColumnType {
             Self::DateTime => "DateTime('UTC')",
             Self::DateTimeMillis => "DateTime64(3, 'UTC')",
             Self::DateTimeMicros => "DateTime64(6, 'UTC')",
+            Self::Enum8(names) => names,
+            Self::NullableUInt64 => "Nullable(UInt64)",
         }
     }
 
     /// The buffer that holds decoded values of this type.
     pub fn kind(self) -> ColumnKind {
         match self {
-            Self::UInt8 => ColumnKind::U8,
+            Self::UInt8 | Self::Enum8(_) => ColumnKind::U8,
             Self::UInt16 | Self::Date => ColumnKind::U16,
             Self::UInt32 | Self::IPv4 | Self::DateTime => ColumnKind::U32,
-            Self::UInt64 | Self::DateTimeMillis | Self::DateTimeMicros => ColumnKind::U64,
+            Self::UInt64 | Self::DateTimeMillis | Self::DateTimeMicros | Self::NullableUInt64 => {
+                ColumnKind::U64
+            }
             Self::IPv6 => ColumnKind::Bytes16,
             Self::Text | Self::LowCardinalityText => ColumnKind::Bytes,
         }
@@ -107,10 +115,32 @@ pub enum Filled {
     Constant(usize),
     /// The first of these elements that the template has; without any, the type's default.
     Elements(Vec<FilledBy>),
+    /// Made from the record's other columns, the settings and the dictionaries while it is stored.
+    Enriched(Enriched),
     /// Not stored: an ALIAS that the server computes from other columns.
     Computed(&'static str),
     /// No element is known yet. The column exists, so that queries may name it; it is not sent.
     Unpublished,
+}
+
+/// What is made of a record while it is stored. A value is kept that decides keys of aggregates or must not
+/// change when a dictionary does; everything else is looked up by queries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Enriched {
+    /// Whether the record goes from the subscriber or to it.
+    Direction,
+    /// What the subscriber's end is, by the dictionaries of our own and of excluded AS numbers and networks.
+    SubscriberFlags,
+    /// Where the login comes from.
+    LoginFrom,
+    /// Category of the host.
+    HostCategory,
+    /// Newest version of the dictionaries that were in force.
+    DictionaryVersion,
+    /// Microseconds in a unit of the exported round-trip time.
+    RttUnit,
+    /// What a flow tells of its translation: that there is one.
+    NatEvent,
 }
 
 /// Index of the constant `dpi_id` in `MessageContext::constants`.
@@ -139,9 +169,9 @@ pub struct ColumnDecl {
 }
 
 impl ColumnDecl {
-    /// Whether this column is decoded and sent: it has a constant or at least one element.
+    /// Whether this column is sent: it is not computed by the server, and something is known to fill it.
     pub fn is_inserted(&self) -> bool {
-        matches!(self.filled, Filled::Constant(_) | Filled::Elements(_))
+        matches!(self.filled, Filled::Constant(_) | Filled::Elements(_) | Filled::Enriched(_))
     }
 
     fn wanted(&self) -> Option<Wanted> {
@@ -152,6 +182,8 @@ impl ColumnDecl {
                 let sources = elements.iter().map(|from| from.source(self.column_type)).collect();
                 Some(Wanted { kind, sources, constant: None })
             }
+            // The decoder makes room for it.
+            Filled::Enriched(_) => Some(Wanted { kind, sources: Vec::new(), constant: None }),
             Filled::Computed(_) | Filled::Unpublished => None,
         }
     }

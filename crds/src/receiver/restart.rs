@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use sha2::{Digest, Sha256};
 
-use super::{ClickHouseTarget, DpiConfig, JournalConfig, ReceiverConfig, StreamConfig, TlsConfig};
+use super::{ClickHouseTarget, DpiConfig, EnrichmentConfig, JournalConfig, ReceiverConfig, StreamConfig, TlsConfig};
 use crate::collector::NodePolicy;
 use crate::dpi::Fsync;
 
@@ -24,6 +24,7 @@ impl ReceiverConfig {
             dpis,
             cpu_features: _,
             cpu_policy: _,
+            enrichment,
         } = self;
         let ClickHouseTarget { url: _, user: _, password_file: _, database, ca_file: _ } = clickhouse;
         ReceiverConfig {
@@ -42,6 +43,11 @@ impl ReceiverConfig {
             dpis: dpis.iter().map(dpi).collect(),
             cpu_features: Vec::new(),
             cpu_policy: NodePolicy::default(),
+            // Another reader of the journals; everything else about enrichment changes on the way.
+            enrichment: EnrichmentConfig {
+                nat_from_fullflow: enrichment.nat_from_fullflow,
+                ..EnrichmentConfig::default()
+            },
         }
     }
 
@@ -150,6 +156,7 @@ mod tests {
             }],
             cpu_features: vec!["SSE42".to_owned()],
             cpu_policy: NodePolicy::Require,
+            enrichment: EnrichmentConfig::default(),
         }
     }
 

@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use super::{NONE, ZSTD, column, from, iana, vendor, with_origin};
+use super::{NONE, ZSTD, column, enriched, from, host_category, iana, made_from, sides, vendor, with_origin};
 use crate::stream::ColumnType::{
     Date, DateTime, IPv4, IPv6, LowCardinalityText, Text, UInt8, UInt16, UInt64,
 };
@@ -29,7 +29,7 @@ pub fn clickstream() -> &'static Stream {
 // Hosts and logins repeat, the other texts hardly do: a dictionary would only make them larger.
 #[rustfmt::skip]
 fn columns() -> Vec<ColumnDecl> {
-    with_origin([
+    let record = with_origin([
         column("time", DateTime, from([vendor(1001)]), "Delta(4), ZSTD(1)", "UTC", "when it was requested, by the exporter's clock"),
         column("date", Date, Computed("toDate(time)"), NONE, "UTC", "day of the request"),
         column("login", LowCardinalityText, from([vendor(1002)]), ZSTD, "", "the subscriber"),
@@ -54,5 +54,6 @@ fn columns() -> Vec<ColumnDecl> {
         column("source_mac", UInt64, from([iana(56)]), ZSTD, "", "source MAC address as a number: MACNumToString(source_mac)"),
         column("destination_mac", UInt64, from([iana(57), iana(80)]), ZSTD, "", "destination MAC address as a number: MACNumToString(destination_mac)"),
         column("mpls_labels", Text, from([vendor(2017)]), ZSTD, "", "MPLS label stack, raw octets"),
-    ])
+    ]);
+    enriched(record, [sides(), vec![host_category()], made_from()])
 }

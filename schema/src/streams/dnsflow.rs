@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use super::{NONE, ZSTD, column, from, iana, vendor, with_origin};
+use super::{NONE, ZSTD, column, enriched, from, iana, made_from, vendor, with_origin};
 use crate::stream::ColumnType::{
     Date, DateTime, IPv4, IPv6, LowCardinalityText, Text, UInt8, UInt16, UInt32, UInt64,
 };
@@ -28,7 +28,7 @@ pub fn dnsflow() -> &'static Stream {
 
 #[rustfmt::skip]
 fn columns() -> Vec<ColumnDecl> {
-    with_origin([
+    let record = with_origin([
         column("time", DateTime, from([vendor(1001)]), "Delta(4), ZSTD(1)", "UTC", "when it was answered, by the exporter's clock"),
         column("date", Date, Computed("toDate(time)"), NONE, "UTC", "day of the answer"),
         column("login", LowCardinalityText, from([vendor(1002), vendor(2003)]), ZSTD, "", "the subscriber"),
@@ -49,5 +49,6 @@ fn columns() -> Vec<ColumnDecl> {
         column("post_vlan_id", UInt16, from([iana(59)]), ZSTD, "", "VLAN after the DPI"),
         column("bridge_vchannel_num", UInt16, from([vendor(2016)]), ZSTD, "", "bridge or virtual channel"),
         column("mpls_labels", Text, from([vendor(2017)]), ZSTD, "", "MPLS label stack, raw octets"),
-    ])
+    ]);
+    enriched(record, [made_from()])
 }

@@ -6,11 +6,16 @@ use std::sync::LazyLock;
 
 use ipfix::Convert::{MicrosNtpToMillis, NanosNtpToMillis, SecondsToMillis, UptimeToMillis};
 
-use super::{NONE, PACKED, TIME_MS, ZSTD, column, from, iana, iana_as, vendor, with_origin};
-use crate::stream::ColumnType::{
-    Date, DateTime, DateTimeMillis, IPv4, IPv6, LowCardinalityText, Text, UInt8, UInt16, UInt32, UInt64,
+use super::{
+    NONE, PACKED, TIME_MS, ZSTD, column, enriched, from, host_category, iana, iana_as, made_from, sides,
+    vendor, with_origin,
 };
-use crate::stream::Filled::{Computed, Unpublished};
+use crate::stream::ColumnType::{
+    Date, DateTime, DateTimeMillis, IPv4, IPv6, LowCardinalityText, NullableUInt64, Text, UInt8, UInt16,
+    UInt32, UInt64,
+};
+use crate::stream::Enriched::RttUnit;
+use crate::stream::Filled::{Computed, Enriched, Unpublished};
 use crate::stream::{ColumnDecl, Stream};
 use crate::table::DataIndex;
 
@@ -47,7 +52,7 @@ pub fn fullflow() -> &'static Stream {
 // nothing. Where several elements are named, the first one that the template has is used.
 #[rustfmt::skip]
 fn columns() -> Vec<ColumnDecl> {
-    with_origin([
+    let record = with_origin([
         // name, type, filled from, codec, unit, meaning
         column("flow_start_millisecond", DateTimeMillis, from([iana(152), iana_as(150, SecondsToMillis), iana_as(154, MicrosNtpToMillis), iana_as(156, NanosNtpToMillis), iana_as(22, UptimeToMillis)]), TIME_MS, "", "start of the session, by the exporter's clock"),
         column("flow_end_millisecond", DateTimeMillis, from([iana(153), iana_as(151, SecondsToMillis), iana_as(155, MicrosNtpToMillis), iana_as(157, NanosNtpToMillis), iana_as(21, UptimeToMillis)]), ZSTD, "", "last packet of this record, by the exporter's clock"),
@@ -84,5 +89,16 @@ fn columns() -> Vec<ColumnDecl> {
         column("original_tos", UInt8, Unpublished, ZSTD, "", "TOS before the DPI changed it; its element is not published"),
         column("dropped_bytes", UInt64, from([iana(132)]), PACKED, "octets", "octets dropped since the previous record"),
         column("dropped_packets", UInt64, from([iana(133)]), PACKED, "packets", "packets dropped since the previous record"),
-    ])
+    ]);
+    enriched(record, [sides(), vec![host_category(), rtt_unit(), rtt()], made_from()])
+}
+
+#[rustfmt::skip]
+fn rtt_unit() -> ColumnDecl {
+    column("rtt_unit", UInt16, Enriched(RttUnit), ZSTD, "us", "microseconds in one unit of packet_deliver_time, as configured when the record came")
+}
+
+#[rustfmt::skip]
+fn rtt() -> ColumnDecl {
+    column("rtt_us", NullableUInt64, Computed("if(packet_deliver_time = 0, NULL, toUInt64(packet_deliver_time) * rtt_unit)"), NONE, "us", "packet_deliver_time in microseconds; NULL where it was not measured, so that averages leave it out")
 }

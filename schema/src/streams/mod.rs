@@ -11,11 +11,13 @@ pub use clickstream::clickstream;
 pub use dnsflow::dnsflow;
 pub use fullflow::fullflow;
 pub use gtpflow::gtpflow;
-pub use natflow::natflow;
+pub use natflow::{nat_from_fullflow, natflow};
 
 use ipfix::{Convert, Element};
 
-use crate::stream::{ColumnDecl, ColumnType, DPI_ID, Filled, FilledBy, JOURNAL_ID, RECEIVED_AT, Stream};
+use crate::stream::{
+    ColumnDecl, ColumnType, DPI_ID, Enriched, Filled, FilledBy, JOURNAL_ID, RECEIVED_AT, Stream,
+};
 
 const ZSTD: &str = "ZSTD(1)";
 const PACKED: &str = "T64, ZSTD(1)";
@@ -38,10 +40,51 @@ fn origin() -> Vec<ColumnDecl> {
     ]
 }
 
+const DIRECTION: ColumnType = ColumnType::Enum8("Enum8('unknown' = 0, 'from' = 1, 'to' = 2, 'local' = 3)");
+const LOGIN_FROM: ColumnType = ColumnType::Enum8("Enum8('record' = 0, 'channel' = 1, 'subscribers' = 2)");
+
+/// Which end of a record is the subscriber, and what it is.
+#[rustfmt::skip]
+fn sides() -> Vec<ColumnDecl> {
+    vec![
+        column("direction", DIRECTION, Filled::Enriched(Enriched::Direction), ZSTD, "", "from the subscriber, to it, local (both ends are ours) or unknown; only with 'to' the subscriber is the destination"),
+        column("subscriber_flags", ColumnType::UInt8, Filled::Enriched(Enriched::SubscriberFlags), ZSTD, "bits", "the subscriber's end: 1 its AS is in asnum_local, 2 its address in subnets_local, 4 its AS in asnum_exclude, 8 its address in subnets_exclude"),
+        column("subscriber_ipv4", ColumnType::IPv4, Filled::Computed("if(direction = 'to', destination_ipv4, source_ipv4)"), NONE, "", "the subscriber's address; 0.0.0.0 in an IPv6 record"),
+        column("subscriber_ipv6", ColumnType::IPv6, Filled::Computed("if(direction = 'to', destination_ipv6, source_ipv6)"), NONE, "", "the subscriber's address; :: in an IPv4 record"),
+        column("subscriber_port", ColumnType::UInt16, Filled::Computed("if(direction = 'to', destination_port, source_port)"), NONE, "", "the subscriber's port"),
+        column("host_ipv4", ColumnType::IPv4, Filled::Computed("if(direction = 'to', source_ipv4, destination_ipv4)"), NONE, "", "the other end's address; 0.0.0.0 in an IPv6 record"),
+        column("host_ipv6", ColumnType::IPv6, Filled::Computed("if(direction = 'to', source_ipv6, destination_ipv6)"), NONE, "", "the other end's address; :: in an IPv4 record"),
+        column("host_port", ColumnType::UInt16, Filled::Computed("if(direction = 'to', source_port, destination_port)"), NONE, "", "the other end's port"),
+    ]
+}
+
+#[rustfmt::skip]
+fn host_category() -> ColumnDecl {
+    column("host_category", ColumnType::UInt16, Filled::Enriched(Enriched::HostCategory), ZSTD, "", "category of the host by urlcats_host, named in urlcats_dic; 0: none")
+}
+
+/// What the login and everything else that is enriched was made from.
+#[rustfmt::skip]
+fn made_from() -> Vec<ColumnDecl> {
+    vec![
+        column("login_from", LOGIN_FROM, Filled::Enriched(Enriched::LoginFrom), ZSTD, "", "where the login comes from: the record, its channel, or the dictionary of subscribers"),
+        column("dictionary_version", ColumnType::UInt32, Filled::Enriched(Enriched::DictionaryVersion), ZSTD, "", "the newest version of a dictionary that was in force, see dictionary_versions; 0: none"),
+    ]
+}
+
 /// The origin and what the record says.
 fn with_origin(record: impl IntoIterator<Item = ColumnDecl>) -> Vec<ColumnDecl> {
     let mut columns = origin();
     columns.extend(record);
+    columns
+}
+
+/// The same with what is made of the record while it is stored.
+fn enriched(
+    mut columns: Vec<ColumnDecl>,
+    made: impl IntoIterator<Item = Vec<ColumnDecl>>,
+) -> Vec<ColumnDecl> {
+    columns.extend(made.into_iter().flatten());
     columns
 }
 

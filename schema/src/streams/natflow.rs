@@ -3,12 +3,12 @@
 
 use std::sync::LazyLock;
 
-use super::{NONE, TIME_MS, ZSTD, column, from, iana, vendor, with_origin};
+use super::{NONE, TIME_MS, ZSTD, column, enriched, from, fullflow, iana, made_from, vendor, with_origin};
 use crate::stream::ColumnType::{
     Date, DateTime, DateTimeMillis, IPv4, LowCardinalityText, UInt8, UInt16, UInt64,
 };
 use crate::stream::Filled::Computed;
-use crate::stream::{ColumnDecl, Stream};
+use crate::stream::{ColumnDecl, Enriched, Filled, Stream};
 
 static NATFLOW: LazyLock<Stream> = LazyLock::new(|| Stream {
     name: "natflow",
@@ -29,7 +29,7 @@ pub fn natflow() -> &'static Stream {
 
 #[rustfmt::skip]
 fn columns() -> Vec<ColumnDecl> {
-    with_origin([
+    let record = with_origin([
         column("event_millisecond", DateTimeMillis, from([iana(323)]), TIME_MS, "UTC", "when it happened, by the exporter's clock"),
         column("event_time", DateTime, Computed("toDateTime(event_millisecond)"), NONE, "UTC", "when it happened, whole seconds"),
         column("event_date", Date, Computed("toDate(event_millisecond)"), NONE, "UTC", "day on which it happened"),
@@ -44,5 +44,32 @@ fn columns() -> Vec<ColumnDecl> {
         column("destination_port", UInt16, from([iana(11)]), ZSTD, "", "destination port"),
         column("session_id", UInt64, from([vendor(2000)]), ZSTD, "", "the DPI's number of the session"),
         column("login", LowCardinalityText, from([vendor(2003)]), ZSTD, "", "the subscriber"),
-    ])
+    ]);
+    enriched(record, [made_from()])
+}
+
+static FROM_FULLFLOW: LazyLock<Stream> = LazyLock::new(|| {
+    let mut stream = natflow().clone();
+    stream.name = fullflow().name;
+    stream.identifying = &["event_millisecond", "source_ipv4", "source_port", "protocol_identifier"];
+    for column in &mut stream.columns {
+        match column.name {
+            "event_millisecond" => column.filled = filled_as("flow_start_millisecond"),
+            "nat_event" => column.filled = Filled::Enriched(Enriched::NatEvent),
+            _ => {}
+        }
+    }
+    stream
+});
+
+/// Rows of natflow made of fullflow records: the same columns, filled by a fullflow record's fields. Only
+/// records that carry an address after translation make one.
+pub fn nat_from_fullflow() -> &'static Stream {
+    &FROM_FULLFLOW
+}
+
+/// What fills a column of fullflow.
+fn filled_as(name: &str) -> Filled {
+    let column = fullflow().columns.iter().find(|column| column.name == name);
+    column.map_or(Filled::Unpublished, |column| column.filled.clone())
 }
