@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use enrichment::{EnrichmentConfig, Marks};
-pub use restart::hash_of;
+pub use schema::hash_of;
 pub use status::{
     ByReason, DestinationStatus, DpiStatus, GapStatus, JournalStatus, SequenceStatus, Status, StreamStatus,
     TAKES_A_RESTART, WireStatus,

@@ -93,6 +93,9 @@ pub struct Done {
     pub stored: u64,
     /// Rows written to set-aside files.
     pub set_aside: u64,
+    /// Records that are left out on purpose.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub filtered: u64,
 }
 
 /// Everything known at a low-water mark.
@@ -121,6 +124,13 @@ pub struct Totals {
     pub stored: u64,
     /// Written to set-aside files.
     pub set_aside: u64,
+    /// Left out on purpose.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub filtered: u64,
+}
+
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Totals {
@@ -128,6 +138,12 @@ impl Totals {
     pub fn add(&mut self, done: &Done) {
         self.stored += done.stored;
         self.set_aside += done.set_aside;
+        self.filtered += done.filtered;
+    }
+
+    /// Records that are settled, however.
+    pub fn settled(&self) -> u64 {
+        self.stored + self.set_aside + self.filtered
     }
 }
 

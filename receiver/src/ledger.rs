@@ -12,30 +12,39 @@ use crate::journal::frame::crc32c;
 use crate::journal::lock;
 
 /// All figures of a stream since its journal began: the wire as of now, everything else up to the
-/// low-water mark, so that the row can be made again after a crash.
-pub fn cumulative(committed: &Committed, wire: &Wire) -> LedgerRow {
+/// low-water mark, so that the row can be made again after a crash. Without a wire, only the destination's.
+pub fn cumulative(committed: &Committed, wire: Option<&Wire>) -> LedgerRow {
+    let Some(wire) = wire else { return destination(committed) };
     let state = &committed.after.state;
     let counters = &state.counters;
     let SequenceFigures { records, packets } = state.sequence_figures();
-    let settled = committed.totals.stored + committed.totals.set_aside;
     LedgerRow {
-        arrival_to: signed(committed.after.arrival_us),
         messages_arrived: wire.arrived,
         messages_journaled: wire.journaled,
         messages_refused: wire.refused.values().sum(),
         refused: wire.refused.clone(),
         records_announced: records.announced,
-        records_decoded: counters.decoded,
         records_options: counters.options,
         records_missing: signed(records.missing),
         records_undecodable: counters.undecodable_total(),
         undecodable: counters.undecodable_records.clone(),
         duplicates: records.duplicates + packets.duplicates,
         restarts: records.restarts + packets.restarts,
+        ..destination(committed)
+    }
+}
+
+/// The destination's balance alone: messages are accounted for once, by the stream's own reader.
+fn destination(committed: &Committed) -> LedgerRow {
+    let decoded = committed.after.state.counters.decoded;
+    LedgerRow {
+        arrival_to: signed(committed.after.arrival_us),
+        records_decoded: decoded,
         records_stored: committed.totals.stored,
         records_set_aside: committed.totals.set_aside,
+        records_filtered: committed.totals.filtered,
         // None at the low-water mark, so that the row's balance meets as it stands.
-        records_waiting: signed(counters.decoded) - signed(settled),
+        records_waiting: signed(decoded) - signed(committed.totals.settled()),
         ..LedgerRow::default()
     }
 }
@@ -93,7 +102,7 @@ pub struct Of<'a> {
 }
 
 /// Writes the next row for a stream, or the one whose answer was lost.
-pub async fn write_row(pipeline: &Pipeline, wire: &Wire, of: &Of<'_>) -> Result<(), Failure> {
+pub async fn write_row(pipeline: &Pipeline, wire: Option<&Wire>, of: &Of<'_>) -> Result<(), Failure> {
     let pending = lock(pipeline.book()).pending_ledger_row().cloned();
     let pending = match pending {
         Some(pending) => pending,
@@ -121,7 +130,7 @@ fn content(row: &LedgerRow) -> io::Result<Vec<u8>> {
     Ok(content)
 }
 
-fn note_row(pipeline: &Pipeline, wire: &Wire, of: &Of<'_>) -> io::Result<Option<PendingLedgerRow>> {
+fn note_row(pipeline: &Pipeline, wire: Option<&Wire>, of: &Of<'_>) -> io::Result<Option<PendingLedgerRow>> {
     let mut book = lock(pipeline.book());
     let cumulative = cumulative(book.committed(), wire);
     if is_behind(&cumulative, &book.ledger_mark().cumulative) {

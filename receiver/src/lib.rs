@@ -21,6 +21,8 @@
 pub mod config;
 pub mod cpu;
 pub mod decode;
+pub mod dictionaries;
+pub mod enrich;
 pub mod http;
 pub mod insert;
 pub mod inspect;

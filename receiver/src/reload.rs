@@ -14,6 +14,7 @@ use crds::collector::NodePolicy;
 use crds::receiver::{DpiConfig, ReceiverConfig, TAKES_A_RESTART, hash_of};
 
 use crate::config::{self, ConfigError};
+use crate::dictionaries::Follower;
 use crate::insert::{Access, Target};
 use crate::journal::lock;
 use crate::listen::TlsPem;
@@ -68,6 +69,7 @@ pub struct Watcher {
     access: Access,
     streams: Vec<Arc<StreamHandle>>,
     target: Target,
+    follower: Follower,
     state: Arc<Mutex<ConfigState>>,
     seen: Option<Seen>,
 }
@@ -79,11 +81,12 @@ impl Watcher {
         started: ReceiverConfig,
         access: Access,
         streams: Vec<Arc<StreamHandle>>,
-        target: Target,
+        (target, follower): (Target, Follower),
         state: Arc<Mutex<ConfigState>>,
     ) -> Watcher {
+        let current = started.clone();
         let mut watcher =
-            Watcher { path, current: started.clone(), started, access, streams, target, state, seen: None };
+            Watcher { path, current, started, access, streams, target, follower, state, seen: None };
         let seen = watcher.read();
         // What has changed since the start is seen as a change by the first look.
         let hash = seen.file.as_ref().map(|bytes| hash_of(bytes));
@@ -97,7 +100,10 @@ impl Watcher {
     pub fn watch(mut self, wake: &Receiver<()>) {
         loop {
             match wake.recv_timeout(LOOK_EVERY) {
-                Ok(()) => tracing::info!("SIGHUP: looking at the configuration"),
+                Ok(()) => {
+                    tracing::info!("SIGHUP: looking at the configuration and the dictionaries");
+                    self.follower.look();
+                }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => std::thread::sleep(LOOK_EVERY),
             }
@@ -192,6 +198,9 @@ impl Watcher {
                 ));
             }
         }
+        if config.enrichment != self.current.enrichment {
+            self.follower.set_settings(config.enrichment);
+        }
         note_unknown(&unknown);
         warn_of_missing(config.cpu_policy, &cpu_missing);
         lock(&self.state).cpu_missing = shown(config.cpu_policy, cpu_missing);
@@ -266,7 +275,8 @@ struct Checked {
 }
 
 fn apply_dpi(stream: &StreamHandle, dpi: &DpiConfig) -> std::io::Result<()> {
-    stream.pipeline.set_max_delay(Duration::from_millis(dpi.max_delay_ms));
+    let max_delay = Duration::from_millis(dpi.max_delay_ms);
+    stream.pipelines().for_each(|pipeline| pipeline.set_max_delay(max_delay));
     stream.journal.quota().resize(dpi.journal.quota_bytes);
     let (fsync, keep_after_commit) = durability(&dpi.journal);
     stream.journal.set_durability(fsync, keep_after_commit)

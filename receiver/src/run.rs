@@ -16,6 +16,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::{self, ConfigError};
+use crate::dictionaries::{DictionariesState, Follower, Known};
 use crate::http::{self, Shared};
 use crate::insert::{Access, Target, now_us};
 use crate::journal::Quota;
@@ -67,6 +68,7 @@ struct Started {
     config: ReceiverConfig,
     access: Access,
     state: Arc<Mutex<ConfigState>>,
+    dictionaries: Arc<Mutex<DictionariesState>>,
     stop: Arc<AtomicBool>,
 }
 
@@ -83,18 +85,28 @@ pub fn run(path: &Path) -> Result<(), RunError> {
         Signals::new()?
     };
     let started = start(path)?;
-    let Started { config, access, state, stop } = &started;
+    let Started { config, access, state, dictionaries, stop } = &started;
     let target = Target::new(access, &config.clickhouse.database).map_err(ConfigError::from)?;
+    let known: BTreeMap<u16, Arc<Known>> =
+        config.dpis.iter().map(|dpi| (dpi.id, Arc::default())).collect();
     let mut streams = Vec::new();
-    for stream in prepare_all(config, &target, stop)? {
+    for stream in prepare_all(config, &target, &known, stop)? {
         streams.push(stream.start(stop, runtime.handle())?);
     }
+    let follower = Follower::start(
+        &config.data_dir,
+        target.clone(),
+        known,
+        config.enrichment,
+        dictionaries.clone(),
+        runtime.handle().clone(),
+    )?;
     let watcher = Watcher::new(
         path.to_path_buf(),
         config.clone(),
         access.clone(),
         streams.clone(),
-        target,
+        (target, follower),
         state.clone(),
     );
     let served = runtime.block_on(serve(&started, streams.clone(), watcher, signals));
@@ -123,12 +135,13 @@ fn start(path: &Path) -> Result<Started, RunError> {
         ..ConfigState::default()
     };
     let stop = Arc::new(AtomicBool::new(false));
-    Ok(Started { config, access, state: Arc::new(Mutex::new(state)), stop })
+    Ok(Started { config, access, state: Arc::new(Mutex::new(state)), dictionaries: Arc::default(), stop })
 }
 
 fn prepare_all(
     config: &ReceiverConfig,
     target: &Target,
+    known: &BTreeMap<u16, Arc<Known>>,
     stop: &Arc<AtomicBool>,
 ) -> Result<Vec<Prepared>, RunError> {
     let mut networks = config::networks(config)?;
@@ -145,6 +158,8 @@ fn prepare_all(
                     Some(files) => Some(Tls::new(&TlsPem::read(files).map_err(tls)?).map_err(tls)?),
                     None => None,
                 },
+                known: known.get(&dpi.id).cloned().unwrap_or_default(),
+                nat_from_fullflow: config.enrichment.nat_from_fullflow,
                 stop: stop.clone(),
             };
             prepared.push(stream::prepare(&config.data_dir, dpi, stream, surroundings)?);
@@ -191,9 +206,10 @@ async fn serve(
     let shared = Arc::new(Shared {
         collector: config.collector.clone(),
         started_at: now_us() / 1000,
-        registry: metrics::registry(streams.clone(), started.state.clone()),
+        registry: metrics::registry(streams.clone(), started.state.clone(), started.dictionaries.clone()),
         streams: streams.clone(),
         config: started.state.clone(),
+        dictionaries: started.dictionaries.clone(),
         stop: started.stop.clone(),
     });
     let server = axum::serve(bound, http::router(shared));
@@ -239,18 +255,19 @@ async fn write_ledger(streams: &[Arc<StreamHandle>], collector: &str) {
 }
 
 async fn write_ledger_row(stream: &StreamHandle, collector: &str) {
-    let wire = stream.wire.balance();
-    let of = ledger::Of {
-        collector,
-        dpi: stream.dpi,
-        stream: &stream.config.name,
-        journal: stream.journal.identity(),
-    };
-    let written = ledger::write_row(&stream.pipeline, &wire, &of).await;
-    if let Err(error) = written
-        && crate::log_limit::allow("ledger")
-    {
-        tracing::warn!(dpi = stream.dpi, stream = stream.config.name, %error, "the ledger's row was not written; it is tried again in a minute");
+    for pipeline in stream.pipelines() {
+        let is_own = Arc::ptr_eq(pipeline, &stream.pipeline);
+        let wire = if is_own { Some(stream.wire.balance()) } else { None };
+        let name = match is_own {
+            true => stream.config.name.clone(),
+            false => format!("{} to {}", stream.config.name, pipeline.table()),
+        };
+        let of = ledger::Of { collector, dpi: stream.dpi, stream: &name, journal: stream.journal.identity() };
+        if let Err(error) = ledger::write_row(pipeline, wire.as_ref(), &of).await
+            && crate::log_limit::allow("ledger")
+        {
+            tracing::warn!(dpi = stream.dpi, stream = name, %error, "the ledger's row was not written; it is tried again in a minute");
+        }
     }
 }
 
@@ -264,19 +281,18 @@ fn stop_in_order(
 ) {
     let deadline = Instant::now() + STOP_WITHIN;
     stop.store(true, Ordering::Relaxed);
-    for stream in streams {
-        stream.pipeline.hurry();
-    }
+    let pipelines = || streams.iter().flat_map(|stream| stream.pipelines());
+    pipelines().for_each(|pipeline| pipeline.hurry());
     for stream in streams {
         stream.join_listener();
     }
-    let drained = || streams.iter().all(|stream| stream.pipeline.is_drained());
+    let drained = || pipelines().all(|pipeline| pipeline.is_drained());
     while !drained() && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(10));
     }
     for stream in streams {
-        stream.pipeline.stop();
-        if stream.pipeline.is_drained() {
+        stream.pipelines().for_each(|pipeline| pipeline.stop());
+        if stream.pipelines().all(|pipeline| pipeline.is_drained()) {
             let row = write_ledger_row(stream, collector);
             // The last row is a courtesy: the next start goes on where this one ends.
             let _ = runtime.block_on(async { tokio::time::timeout(Duration::from_millis(500), row).await });

@@ -1,5 +1,7 @@
 //! One stream of one DPI, put together: listener, journal, pipeline, and the thread that keeps house.
 
+mod nat;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -7,8 +9,10 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crds::StreamType;
 use crds::receiver::{DpiConfig, JournalConfig, StreamConfig};
 
+use crate::dictionaries::Known;
 use crate::insert::{Pipeline, PipelineOptions, Target};
 use crate::intent_log::{IntentLog, Recovered, Wire};
 use crate::journal::{Fsync, Journal, JournalWriter, OpenError, Options, Quota, lock};
@@ -80,6 +84,8 @@ pub struct StreamHandle {
     pub tls: Option<Arc<Tls>>,
     /// On the way to the table.
     pub pipeline: Arc<Pipeline>,
+    /// On the way to natflow, where fullflow records become rows of it too: another reader of the journal.
+    pub nat: Option<Arc<Pipeline>>,
     /// Journal bytes a second, of the last half minute.
     pub bytes_per_second: AtomicU64,
     listening: AtomicBool,
@@ -109,6 +115,10 @@ pub struct Surroundings {
     pub allowed: Arc<Allowed>,
     /// TLS of its listener.
     pub tls: Option<Arc<Tls>>,
+    /// What its records are enriched by.
+    pub known: Arc<Known>,
+    /// Whether fullflow records become rows of natflow too.
+    pub nat_from_fullflow: bool,
     /// Set when the process is to end.
     pub stop: Arc<AtomicBool>,
 }
@@ -120,7 +130,7 @@ pub fn prepare(
     config: &StreamConfig,
     surroundings: Surroundings,
 ) -> Result<Prepared, StreamError> {
-    let Surroundings { quota, target, allowed, tls, stop } = surroundings;
+    let Surroundings { quota, target, allowed, tls, known, nat_from_fullflow, stop } = surroundings;
     let label = format!("dpi {} {}", dpi.id, config.name);
     let dir = journal_dir(data_dir, dpi.id, &config.name);
     // The declaration lives as long as the process, which reads its configuration once.
@@ -132,7 +142,15 @@ pub fn prepare(
     let io = |source| StreamError::Io { label: of.clone(), path: dir.clone(), source };
     let journal = open_journal(&dir, options(&dpi.journal), &quota)?;
     let (log, recovered) = IntentLog::open(&dir, journal.id()).map_err(io)?;
-    let (writer, found) = JournalWriter::recover(journal.clone(), recovered.newest(), stop).map_err(io)?;
+    let with_nat = nat_from_fullflow && config.stream == StreamType::Fullflow;
+    let nat_notes = nat::notes(&dir, &journal, with_nat).map_err(io)?;
+    let mut newest = recovered.newest();
+    if let Some((_, recovered)) = &nat_notes {
+        let other = recovered.newest();
+        newest.last_number = newest.last_number.max(other.last_number);
+        newest.last_arrival_us = newest.last_arrival_us.max(other.last_arrival_us);
+    }
+    let (writer, found) = JournalWriter::recover(journal.clone(), newest, stop).map_err(io)?;
 
     let listener_options = ListenerOptions {
         address: config.listen,
@@ -154,9 +172,18 @@ pub fn prepare(
         stream: declared,
         dpi: dpi.id,
         domains: Arc::new(domains),
+        known,
         max_delay: Duration::from_millis(dpi.max_delay_ms),
         label,
         ..PipelineOptions::of(declared)
+    };
+    let nat = match nat_notes {
+        Some(notes) => {
+            let options = nat::options(&pipeline_options, &dir);
+            let target = target.clone();
+            Some(Pipeline::resume(options, &journal, target, notes, found.last_number).map_err(io)?)
+        }
+        None => None,
     };
     let pipeline = Pipeline::resume(pipeline_options, &journal, target, (log, recovered), found.last_number)
         .map_err(io)?;
@@ -169,6 +196,7 @@ pub fn prepare(
         allowed,
         tls,
         pipeline: Arc::new(pipeline),
+        nat: nat.map(Arc::new),
         bytes_per_second: AtomicU64::new(0),
         listening: AtomicBool::new(false),
         listener: Mutex::new(None),
@@ -237,10 +265,15 @@ impl Prepared {
             listening.listening.store(false, Ordering::Relaxed);
         })?;
         *lock(&handle.listener) = Some(joined);
+        let work = |pipeline: &Arc<Pipeline>| {
+            let (pipeline, runtime) = (pipeline.clone(), runtime.clone());
+            thread("insert").spawn(move || pipeline.work(&runtime))
+        };
         for _ in 0..inserters {
-            let pipeline = handle.pipeline.clone();
-            let runtime = runtime.clone();
-            thread("insert").spawn(move || pipeline.work(&runtime))?;
+            work(&handle.pipeline)?;
+        }
+        if let Some(nat) = &handle.nat {
+            work(nat)?;
         }
         let kept = handle.clone();
         thread("keep").spawn(move || kept.keep_house())?;
@@ -252,6 +285,11 @@ impl StreamHandle {
     /// Whether it listens and its journal takes what comes.
     pub fn accepts(&self) -> bool {
         self.listening.load(Ordering::Relaxed) && self.journal.accepts()
+    }
+
+    /// The readers of its journal.
+    pub fn pipelines(&self) -> impl Iterator<Item = &Arc<Pipeline>> {
+        std::iter::once(&self.pipeline).chain(&self.nat)
     }
 
     /// Whether the listener has ended although it was not told to.
@@ -300,11 +338,20 @@ impl StreamHandle {
     /// Writes a checkpoint if one is due, if it makes room in a full journal, or `now`; gives back
     /// segments that nobody needs.
     pub fn checkpoint(&self, now: bool) {
-        let wire = self.wire.balance();
-        let wanted = now || (self.journal.is_full() && lock(self.pipeline.book()).has_moved());
-        let written = lock(self.pipeline.book()).checkpoint(&wire, wanted);
-        self.tell("the checkpoint cannot be written", written);
-        let (keep_from, pinned) = lock(self.pipeline.book()).releasable();
+        let (mut keep_from, mut pinned) = (u64::MAX, Vec::new());
+        for pipeline in self.pipelines() {
+            // Messages arrive once, whoever reads them: the stream's own reader accounts for them.
+            let is_own = Arc::ptr_eq(pipeline, &self.pipeline);
+            let wire = if is_own { self.wire.balance() } else { Wire::default() };
+            let mut book = lock(pipeline.book());
+            let wanted = now || (self.journal.is_full() && book.has_moved());
+            let written = book.checkpoint(&wire, wanted);
+            let (from, segments) = book.releasable();
+            drop(book);
+            self.tell("the checkpoint cannot be written", written);
+            keep_from = keep_from.min(from);
+            pinned.extend(segments);
+        }
         self.tell("a journal segment cannot be recycled", self.journal.release(keep_from, &pinned));
     }
 

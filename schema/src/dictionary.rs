@@ -2,6 +2,7 @@
 //! From this one declaration come the parser's checks, the table of its versions, the ClickHouse dictionary that
 //! stands on it and the reference page. Pure: nothing is read or sent here.
 
+use crate::hash::hash_of;
 use crate::owner::owned_comment;
 use crate::sql::{identifier, literal, qualified};
 use crate::table::{Table, TableColumn, insert_settings};
@@ -153,6 +154,11 @@ impl Dictionary {
     /// The statement that makes the ClickHouse dictionary, or makes it anew. It reads its newest version and can
     /// be asked at any time, also before there is one.
     pub fn create_sql(&self, database: &str, login: DictionaryLogin<'_>) -> String {
+        let comment = self.comment(database, login.user);
+        format!("{}\nCOMMENT {}", self.definition(database, login), literal(&comment))
+    }
+
+    fn definition(&self, database: &str, login: DictionaryLogin<'_>) -> String {
         let attributes: Vec<String> = self.fields.iter().map(|field| self.attribute(field)).collect();
         let names = |fields: &[FieldDecl]| -> String {
             fields.iter().map(|field| identifier(field.name)).collect::<Vec<_>>().join(", ")
@@ -169,7 +175,7 @@ impl Dictionary {
         );
         format!(
             "CREATE OR REPLACE DICTIONARY {}\n(\n    {}\n)\nPRIMARY KEY {}\nSOURCE(CLICKHOUSE(USER {} PASSWORD {} QUERY {} \
-             INVALIDATE_QUERY {}))\nLAYOUT({})\nLIFETIME(MIN 5 MAX 10)\nCOMMENT {}",
+             INVALIDATE_QUERY {}))\nLAYOUT({})\nLIFETIME(MIN 5 MAX 10)",
             qualified(database, &self.dictionary_name()),
             attributes.join(",\n    "),
             names(self.key_fields()),
@@ -178,13 +184,15 @@ impl Dictionary {
             literal(&query),
             literal(&newest),
             self.layout.sql(),
-            literal(&self.comment()),
         )
     }
 
-    /// The comment of the ClickHouse dictionary: another text means another definition.
-    pub fn comment(&self) -> String {
-        owned_comment(self.comment)
+    /// The comment of the ClickHouse dictionary of this login: another text means another definition. The
+    /// password is no part of it.
+    pub fn comment(&self, database: &str, user: &str) -> String {
+        let definition = self.definition(database, DictionaryLogin { user, password: "" });
+        let hash = hash_of(definition.as_bytes());
+        owned_comment(&format!("{}; definition={}", self.comment, hash.get(..15).unwrap_or(&hash)))
     }
 
     fn attribute(&self, field: &FieldDecl) -> String {

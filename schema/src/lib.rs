@@ -13,6 +13,7 @@ pub mod dictionaries;
 mod dictionary;
 mod elements;
 pub mod execute;
+mod hash;
 mod ledger;
 mod membership;
 pub mod native;
@@ -21,11 +22,12 @@ pub mod owner;
 pub mod plan;
 pub mod reference;
 mod retention;
-mod sql;
+pub mod sql;
 mod steps_table;
 mod stream;
 mod streams;
 mod table;
+mod versions;
 
 pub use clauses::Clauses;
 pub use connect::{ConnectError, connect};
@@ -35,6 +37,7 @@ pub use dictionary::{
 };
 pub use elements::{CustomElement, ElementError};
 pub use execute::{ExecuteError, Execution, execute};
+pub use hash::hash_of;
 pub use ledger::{LEDGER, LEDGER_KEEP_FOR, LedgerRow, ledger};
 pub use observe::{Observed, observe};
 pub use owner::OWNER_MARK;
@@ -45,3 +48,4 @@ pub use stream::{
 };
 pub use streams::{all as streams, clickstream, dnsflow, fullflow, gtpflow, nat_from_fullflow, natflow};
 pub use table::{DataIndex, Table, TableColumn, TableOptions};
+pub use versions::{DictionaryVersion, current_versions};

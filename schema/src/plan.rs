@@ -70,6 +70,8 @@ pub enum Action {
     ModifyTtl,
     /// Keeps rows for ever.
     RemoveTtl,
+    /// Removes a dictionary; only in a plan that [`drop_plan()`] made.
+    DropDictionary,
     /// Removes a table with its rows; only in a plan that [`drop_plan()`] made.
     DropTable,
     /// Removes the empty database; only in a plan that [`drop_plan()`] made.
@@ -87,7 +89,7 @@ impl Action {
             | Self::ModifyColumnComment
             | Self::ModifyComment
             | Self::ModifySetting => Risk::Metadata,
-            Self::DropTable | Self::DropDatabase => Risk::Destructive,
+            Self::DropDictionary | Self::DropTable | Self::DropDatabase => Risk::Destructive,
         }
     }
 }
@@ -268,6 +270,9 @@ fn plan_table(table: &Table, found: &ObservedTable, plan: &mut Plan) -> Result<(
 }
 
 fn plan_ttl(table: &Table, found: &ObservedTable, alter: &str, plan: &mut Plan) {
+    if table.ttl.is_empty() && found.clauses.ttl.is_empty() {
+        return;
+    }
     let (wanted, present) = (Deletion::of(&table.ttl), Deletion::of(&found.clauses.ttl));
     let (action, sql) = if table.ttl.is_empty() {
         (Action::RemoveTtl, format!("{alter} REMOVE TTL"))

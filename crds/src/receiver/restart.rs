@@ -4,9 +4,10 @@
 
 use std::path::PathBuf;
 
-use sha2::{Digest, Sha256};
-
-use super::{ClickHouseTarget, DpiConfig, EnrichmentConfig, JournalConfig, ReceiverConfig, StreamConfig, TlsConfig};
+use super::{
+    ClickHouseTarget, DpiConfig, EnrichmentConfig, JournalConfig, ReceiverConfig, StreamConfig, TlsConfig,
+    hash_of,
+};
 use crate::collector::NodePolicy;
 use crate::dpi::Fsync;
 
@@ -56,18 +57,6 @@ impl ReceiverConfig {
         // Fails only for paths that are not UTF-8, which no JSON file can have brought.
         hash_of(&serde_json::to_vec(&self.restart_part()).unwrap_or_default())
     }
-}
-
-/// `sha256:` and the hash in hexadecimal digits, as [`super::Status::config_hash`] has it for the bytes of
-/// the configuration file.
-pub fn hash_of(bytes: &[u8]) -> String {
-    let mut text = String::from("sha256:");
-    for byte in Sha256::digest(bytes) {
-        for digit in [byte >> 4, byte & 15] {
-            text.extend(char::from_digit(u32::from(digit), 16));
-        }
-    }
-    text
 }
 
 fn dpi(config: &DpiConfig) -> DpiConfig {

@@ -9,12 +9,11 @@ use std::ops::Range as RowRange;
 use serde::{Deserialize, Serialize};
 
 use super::Failure;
-use super::pipeline::Pipeline;
-use super::send::{Decoded, Purpose, Sent, Workshop};
-use crate::decode::Decoder;
+use super::pipeline::{Before, Pipeline};
+use super::send::{Decoded, Place, Purpose, Sent, Workshop};
 use crate::intent_log::{Done, Intent, Piece, PieceFate};
 use crate::journal::frame::{Header, Kind};
-use crate::journal::{JournalReader, lock};
+use crate::journal::lock;
 
 /// Pieces set aside one row at a time; beyond, guilty halves are set aside whole.
 const MAX_SINGLE_ROWS: u64 = 256;
@@ -39,11 +38,11 @@ impl Pipeline {
     pub(super) async fn halve(
         &self,
         intent: &Intent,
-        before: &(JournalReader, Decoder),
+        before: &Before,
         workshop: &mut Workshop,
     ) -> Result<Done, Failure> {
-        let mut done = Done { range: intent.range, stored: 0, set_aside: 0 };
-        let rows = self.piece(intent, before, workshop, &Purpose::Discard).await?.0.rows;
+        let Decoded { rows, filtered, .. } = self.piece(intent, before, workshop, &Purpose::Discard).await?.0;
+        let mut done = Done { range: intent.range, stored: 0, set_aside: 0, filtered };
         let noted: HashMap<(u64, u64), PieceFate> = lock(&self.book)
             .pieces(intent.range.first)
             .iter()
@@ -79,7 +78,7 @@ impl Pipeline {
     async fn try_piece(
         &self,
         intent: &Intent,
-        before: &(JournalReader, Decoder),
+        before: &Before,
         workshop: &mut Workshop,
         piece: &RowRange<u64>,
         singles: u64,
@@ -107,13 +106,14 @@ impl Pipeline {
     pub(super) async fn piece(
         &self,
         intent: &Intent,
-        before: &(JournalReader, Decoder),
+        before: &Before,
         workshop: &mut Workshop,
         purpose: &Purpose<'_>,
     ) -> io::Result<(Decoded, Result<(), Failure>)> {
-        let (mut reader, mut decoder) = (before.0.scout(), before.1.clone());
+        let (mut reader, mut decoder) = (before.reader.scout(), before.decoder.clone());
+        let place = Place { reader: &mut reader, decoder: &mut decoder, knowledge: &before.knowledge };
         let (decoded, sent) = workshop
-            .send(&self.target, &self.journal, &mut reader, &mut decoder, intent.range, purpose)
+            .send(&self.target, &self.journal, place, intent.range, purpose)
             .await?;
         let acknowledged = match sent {
             Sent::Nothing => Ok(()),
@@ -126,16 +126,17 @@ impl Pipeline {
     async fn set_aside(
         &self,
         intent: &Intent,
-        before: &(JournalReader, Decoder),
+        before: &Before,
         workshop: &mut Workshop,
         rows: RowRange<u64>,
         token: String,
         error: String,
     ) -> io::Result<()> {
-        let (mut reader, mut decoder) = (before.0.scout(), before.1.clone());
+        let (mut reader, mut decoder) = (before.reader.scout(), before.decoder.clone());
+        let place = Place { reader: &mut reader, decoder: &mut decoder, knowledge: &before.knowledge };
         let purpose = Purpose::Encode(rows.clone());
         let (decoded, _) = workshop
-            .send(&self.target, &self.journal, &mut reader, &mut decoder, intent.range, &purpose)
+            .send(&self.target, &self.journal, place, intent.range, &purpose)
             .await?;
         let note = SetAside {
             table: intent.table.clone(),
@@ -145,7 +146,8 @@ impl Pipeline {
             error,
         };
         tracing::error!(stream = %self.options.label, rows = note.rows, error = note.error, "rows are set aside: see `qoe journal ls`, repair the cause, then `qoe journal retry`");
-        let directory = self.journal.dir().join("set-aside");
+        let beside = self.options.set_aside_in.as_deref().unwrap_or(self.journal.dir());
+        let directory = beside.join("set-aside");
         fs::create_dir_all(&directory)?;
         // The name says what it is, so a range that is halved again after a crash writes it again.
         let name = format!("{:020}-{}-{}", intent.range.first, rows.start, rows.end);

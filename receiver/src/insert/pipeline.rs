@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -12,9 +13,11 @@ use super::BLOCK_BYTES;
 use super::Failure;
 use super::book::{After, Book};
 use super::range::{Cut, Cutter};
-use super::send::{Purpose, Sent, Workshop};
+use super::send::{Place, Purpose, Sent, Workshop};
 use super::target::Target;
 use crate::decode::{Decoder, DecoderState};
+use crate::dictionaries::Known;
+use crate::enrich::Knowledge;
 use crate::intent_log::{Done, Intent};
 use crate::journal::{Fsync, Journal, JournalReader, lock};
 
@@ -34,6 +37,10 @@ pub struct PipelineOptions {
     pub dpi: u16,
     /// Observation domains that are another DPI's.
     pub domains: Arc<BTreeMap<u32, u16>>,
+    /// What records are enriched by, as of now.
+    pub known: Arc<Known>,
+    /// Where rows that the server refuses are set aside; `None`: beside the journal.
+    pub set_aside_in: Option<PathBuf>,
     /// How long frames wait for others.
     pub max_delay: Duration,
     /// For the log: `dpi 0 fullflow`.
@@ -52,6 +59,8 @@ impl PipelineOptions {
             table: stream.name.to_string(),
             dpi: 0,
             domains: Arc::default(),
+            known: Arc::default(),
+            set_aside_in: None,
             max_delay: Duration::from_secs(1),
             label: stream.name.to_string(),
             first_pause: FIRST_PAUSE,
@@ -71,6 +80,13 @@ pub(super) struct Baton {
     pub(super) to_resume: Option<u64>,
     /// Arrivals of frames whose rows an unknown earlier life has stored.
     pub(super) already_stored: BTreeSet<u64>,
+}
+
+/// Where a range begins, and everything that its rows are made by: doing it again makes the same rows.
+pub(super) struct Before {
+    pub(super) reader: JournalReader,
+    pub(super) decoder: Decoder,
+    pub(super) knowledge: Arc<Knowledge>,
 }
 
 /// One stream on its way from the journal to its table.
@@ -166,10 +182,17 @@ impl Pipeline {
         reason = "a worker is a thread that runs nothing else: others wait for the baton as threads"
     )]
     pub async fn turn(&self, workshop: &mut Workshop) -> io::Result<()> {
-        let (intent, before, sent, rows) = {
+        let (intent, before, sent, decoded) = {
             let mut baton = lock(&self.baton);
+            // Nothing is stored without what it is to be enriched by. At the start it is soon there: from the
+            // files of an earlier life, or from the server that the records go to.
+            let Some(knowledge) = self.options.known.get() else {
+                drop(baton);
+                tokio::time::sleep(IDLE).await;
+                return Ok(());
+            };
             if baton.to_resume.is_some() {
-                self.settle_earlier_life(&mut baton, workshop).await?;
+                self.settle_earlier_life(&mut baton, &knowledge, workshop).await?;
                 return Ok(());
             }
             let Some(cut) = self.next_cut(&mut baton)? else {
@@ -179,26 +202,30 @@ impl Pipeline {
             };
             let intent = self.intent(&cut, baton.already_stored.contains(&cut.arrival_first_us));
             self.note_durably(&intent)?;
-            let before = (baton.reader.scout(), baton.decoder.clone());
+            let before = Before { reader: baton.reader.scout(), decoder: baton.decoder.clone(), knowledge };
             let token = self.token(&intent);
             let purpose = if intent.already_stored { Purpose::Discard } else { Purpose::Insert(&token) };
             let baton = &mut *baton;
-            let (reader, decoder) = (&mut baton.reader, &mut baton.decoder);
-            let sending = workshop.send(&self.target, &self.journal, reader, decoder, intent.range, &purpose);
+            let place = Place {
+                reader: &mut baton.reader,
+                decoder: &mut baton.decoder,
+                knowledge: &before.knowledge,
+            };
+            let sending = workshop.send(&self.target, &self.journal, place, intent.range, &purpose);
             let (decoded, sent) = match sending.await {
                 Ok(sending) => sending,
                 Err(error) => {
                     // The journal could not be read. The noted range is begun again from its first frame.
-                    (baton.reader, baton.decoder) = before;
+                    (baton.reader, baton.decoder) = (before.reader, before.decoder);
                     baton.noted.push_back((intent, None));
                     baton.to_resume = Some(0);
                     return Err(error);
                 }
             };
-            baton.cutter.learn(cut.bytes, decoded.rows);
+            baton.cutter.learn(cut.bytes, decoded.rows + decoded.filtered);
             self.consumed_bytes.fetch_add(cut.bytes, Ordering::Relaxed);
-            self.passed(&intent, reader, decoder);
-            (intent, before, sent, decoded.rows)
+            self.passed(&intent, &baton.reader, &baton.decoder);
+            (intent, before, sent, decoded)
         };
         let acknowledged = match sent {
             Sent::Nothing => Ok(()),
@@ -206,7 +233,7 @@ impl Pipeline {
             Sent::Failed(failure) => Err(failure),
         };
         match acknowledged {
-            Ok(()) => self.note_done(Done { range: intent.range, stored: rows, set_aside: 0 }),
+            Ok(()) => self.note_done(decoded.done(intent.range)),
             Err(failure) => {
                 self.struggling.fetch_add(1, Ordering::Relaxed);
                 self.retry(intent, before, failure, workshop).await;
@@ -291,12 +318,11 @@ impl Pipeline {
         lock(&self.book).decoded(intent.range.first, after);
     }
 
-    /// Tries a noted range again until it is settled or the process stops. `before` is the place and
-    /// the decoder before it.
+    /// Tries a noted range again until it is settled or the process stops.
     pub(super) async fn retry(
         &self,
         mut intent: Intent,
-        before: (JournalReader, Decoder),
+        before: Before,
         mut failure: Failure,
         workshop: &mut Workshop,
     ) {

@@ -13,11 +13,26 @@ use super::failure::Failure;
 use super::target::{Insert, Target};
 use super::{MAX_BLOCK_ROWS, Range};
 use crate::decode::Decoder;
+use crate::enrich::{Enricher, Knowledge, keep_translated};
+use crate::intent_log::Done;
 use crate::journal::{Journal, JournalReader};
+
+/// Where decoding goes on, and what its rows are enriched by.
+pub struct Place<'a> {
+    /// Reads the next frame.
+    pub reader: &'a mut JournalReader,
+    /// The decoder before it.
+    pub decoder: &'a mut Decoder,
+    /// Settings and dictionaries.
+    pub knowledge: &'a Knowledge,
+}
 
 /// A thread's buffers, reused from range to range.
 pub struct Workshop {
     columns: Vec<Column>,
+    enricher: Enricher,
+    /// Only rows with an address after translation are stored.
+    only_translated: bool,
     encoder: Encoder,
     sql: String,
     last_block_bytes: usize,
@@ -44,10 +59,19 @@ pub enum Purpose<'a> {
 pub struct Decoded {
     /// Rows of its frames, without those that [`Purpose::InsertRest`] leaves out.
     pub rows: u64,
+    /// Records that are left out on purpose, of all its frames.
+    pub filtered: u64,
     /// `Native` blocks made of them.
     pub blocks: u64,
     /// Blocks made for [`Purpose::Encode`].
     pub encoded: Vec<u8>,
+}
+
+impl Decoded {
+    /// The range is settled: its rows are stored.
+    pub fn done(&self, range: Range) -> Done {
+        Done { range, stored: self.rows, set_aside: 0, filtered: self.filtered }
+    }
 }
 
 /// An insert whose body is sent or has failed.
@@ -65,6 +89,8 @@ impl Workshop {
     pub fn new(stream: &Stream, database: &str, table: &str, block_bytes: usize) -> Workshop {
         Workshop {
             columns: stream.new_columns(),
+            enricher: Enricher::new(stream),
+            only_translated: std::ptr::eq(stream, schema::nat_from_fullflow()),
             encoder: Encoder::new(stream),
             sql: stream.insert_sql(database, table),
             last_block_bytes: 0,
@@ -72,18 +98,17 @@ impl Workshop {
         }
     }
 
-    /// Decodes the frames of `range` from where `reader` and `decoder` stand, which is its first
-    /// frame. Whatever the server does, the range is decoded to its end: who comes next needs the
+    /// Decodes the frames of `range` from `place`, which is its first frame. Whatever the server does, the range is decoded to its end: who comes next needs the
     /// decoder there.
     pub async fn send(
         &mut self,
         target: &Target,
         journal: &Journal,
-        reader: &mut JournalReader,
-        decoder: &mut Decoder,
+        place: Place<'_>,
         range: Range,
         purpose: &Purpose<'_>,
     ) -> std::io::Result<(Decoded, Sent)> {
+        let Place { reader, decoder, knowledge } = place;
         let mut decoded = Decoded::default();
         let mut sent = Sent::Nothing;
         let mut holes = Vec::new();
@@ -92,6 +117,9 @@ impl Workshop {
         self.columns.iter_mut().for_each(Column::clear);
         let mut holes_before = 0;
         while let Some(next) = reader.read(range.last, &mut holes)? {
+            if matches!(purpose, Purpose::InsertRest(..)) {
+                decoded.filtered += self.leave_out();
+            }
             let before = self.gathered();
             if holes.len() > holes_before {
                 decoder.cross_hole(journal, next.position)?;
@@ -101,15 +129,16 @@ impl Workshop {
             if let Purpose::InsertRest(_, stored) = purpose
                 && stored.contains(&next.header.arrival_us)
             {
+                decoded.filtered += self.leave_out();
                 self.columns.iter_mut().for_each(|column| column.truncate(before));
             }
             block_bytes += next.header.length as usize;
             if block_bytes >= self.block_bytes || self.gathered() >= MAX_BLOCK_ROWS {
-                self.block(target, purpose, &mut decoded, &mut sent).await?;
+                self.block(target, knowledge, purpose, &mut decoded, &mut sent).await?;
                 block_bytes = 0;
             }
         }
-        self.block(target, purpose, &mut decoded, &mut sent).await?;
+        self.block(target, knowledge, purpose, &mut decoded, &mut sent).await?;
         if holes.len() > holes_before {
             decoder.cross_hole(journal, reader.position())?;
         }
@@ -117,6 +146,11 @@ impl Workshop {
         decoder.state.counters.lost_frames +=
             unique.iter().map(|(first, last)| (last + 1).saturating_sub(*first)).sum::<u64>();
         Ok((decoded, sent))
+    }
+
+    /// Leaves out what is not to be stored; returns how many records.
+    fn leave_out(&mut self) -> u64 {
+        if self.only_translated { keep_translated(&mut self.columns) } else { 0 }
     }
 
     /// Rows that are decoded and in no block yet.
@@ -127,10 +161,12 @@ impl Workshop {
     async fn block(
         &mut self,
         target: &Target,
+        knowledge: &Knowledge,
         purpose: &Purpose<'_>,
         decoded: &mut Decoded,
         sent: &mut Sent,
     ) -> std::io::Result<()> {
+        decoded.filtered += self.leave_out();
         let gathered = self.gathered() as u64;
         if gathered == 0 {
             return Ok(());
@@ -148,6 +184,7 @@ impl Workshop {
         };
         let failed = matches!(sent, Sent::Failed(_));
         if !wanted.is_empty() && !failed {
+            self.enricher.enrich(&mut self.columns, knowledge);
             let mut bytes = Vec::with_capacity(self.last_block_bytes + self.last_block_bytes / 8);
             self.encoder
                 .encode_rows(&self.columns, wanted.start as usize..wanted.end as usize, &mut bytes)

@@ -3,15 +3,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::sync::Arc;
 
 use super::Failure;
 use super::book::After;
-use super::pipeline::{Baton, Pipeline, now_us};
+use super::pipeline::{Baton, Before, Pipeline, now_us};
 use super::range::Survey;
-use super::send::{Purpose, Workshop};
-use crate::decode::Decoder;
+use super::send::{Place, Purpose, Workshop};
+use crate::enrich::Knowledge;
 use crate::intent_log::{Done, Intent};
-use crate::journal::{JournalReader, lock};
+use crate::journal::lock;
 
 /// The server remembers tokens only so long; an older intent is settled by counting first.
 const TRUST_TOKEN_US: u64 = 10 * 60 * 1_000_000;
@@ -24,7 +25,7 @@ impl Pipeline {
     pub(super) async fn settle(
         &self,
         intent: &Intent,
-        before: &(JournalReader, Decoder),
+        before: &Before,
         workshop: &mut Workshop,
     ) -> Result<Done, Failure> {
         let server_version = self.target.version().await?;
@@ -32,7 +33,7 @@ impl Pipeline {
         if intent.halving {
             return self.halve(intent, before, workshop).await;
         }
-        let survey = Survey::of(&before.0, intent.range)?;
+        let survey = Survey::of(&before.reader, intent.range)?;
         let intact = survey.crc == intent.crc;
         // Written in the future: the clock was set back, and nobody knows how old it is.
         let age = now_us().checked_sub(intent.written_us);
@@ -43,7 +44,7 @@ impl Pipeline {
         if !old && intact {
             let (decoded, acknowledged) =
                 self.piece(intent, before, workshop, &Purpose::Insert(&token)).await?;
-            return acknowledged.map(|()| Done { range: intent.range, stored: decoded.rows, set_aside: 0 });
+            return acknowledged.map(|()| decoded.done(intent.range));
         }
         let stored: BTreeSet<u64> = self.stored_of(&survey).await?.into_keys().collect();
         let rest = format!("{token}/rest-{:08x}", survey.crc_without(&stored));
@@ -52,11 +53,12 @@ impl Pipeline {
         } else {
             Purpose::InsertRest(&rest, &stored)
         };
-        self.piece(intent, before, workshop, &purpose).await?.1?;
+        let (decoded, acknowledged) = self.piece(intent, before, workshop, &purpose).await?;
+        acknowledged?;
         // Another version of ours may have made other rows of the same frames, and they may be the ones
         // that the server has kept.
         let rows = self.stored_of(&survey).await?.into_values().sum();
-        Ok(Done { range: intent.range, stored: rows, set_aside: 0 })
+        Ok(Done { range: intent.range, stored: rows, set_aside: 0, filtered: decoded.filtered })
     }
 
     /// How many rows of these frames are in the table, by the frames' arrival times. Rows of another
@@ -78,6 +80,7 @@ impl Pipeline {
     pub(super) async fn settle_earlier_life(
         &self,
         baton: &mut Baton,
+        knowledge: &Arc<Knowledge>,
         workshop: &mut Workshop,
     ) -> io::Result<()> {
         if lock(&self.server_version).is_empty() {
@@ -94,26 +97,29 @@ impl Pipeline {
             if self.given_up() {
                 return Ok(());
             }
-            let before = (baton.reader.scout(), baton.decoder.clone());
-            let (reader, decoder) = (&mut baton.reader, &mut baton.decoder);
-            let passing =
-                workshop.send(&self.target, &self.journal, reader, decoder, intent.range, &Purpose::Discard);
+            let before = Before {
+                reader: baton.reader.scout(),
+                decoder: baton.decoder.clone(),
+                knowledge: knowledge.clone(),
+            };
+            let place =
+                Place { reader: &mut baton.reader, decoder: &mut baton.decoder, knowledge: &before.knowledge };
+            let passing = workshop.send(&self.target, &self.journal, place, intent.range, &Purpose::Discard);
             let decoded = match passing.await {
                 Ok((decoded, _)) => decoded,
                 Err(error) => {
                     // Begun again from its first frame.
-                    (baton.reader, baton.decoder) = before;
+                    (baton.reader, baton.decoder) = (before.reader, before.decoder);
                     return Err(error);
                 }
             };
             lock(&self.book).resume(intent.clone());
-            self.passed(&intent, reader, decoder);
+            self.passed(&intent, &baton.reader, &baton.decoder);
             baton.noted.pop_front();
             match done {
                 Some(done) => lock(&self.book).settled(done),
                 None if intent.already_stored || decoded.rows == 0 => {
-                    let stored = if intent.already_stored { decoded.rows } else { 0 };
-                    self.note_done(Done { range: intent.range, stored, set_aside: 0 });
+                    self.note_done(decoded.done(intent.range));
                 }
                 None => {
                     tracing::info!(stream = %self.options.label, first = intent.range.first, last = intent.range.last, "settling a range of an earlier life");

@@ -83,7 +83,8 @@ impl Target {
         Ok(())
     }
 
-    fn client(&self) -> Client {
+    /// A client of the server as it is reached now.
+    pub fn client(&self) -> Client {
         lock(&self.client).clone()
     }
 

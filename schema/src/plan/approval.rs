@@ -2,11 +2,8 @@
 //! statements that were shown with it, whatever else the plan holds, and also what is left of them when a run
 //! ended half-way. Nothing here may let a step through that an approved hash does not contain.
 
-use std::fmt::Write as _;
-
-use sha2::{Digest, Sha256};
-
 use super::{Plan, Risk, Step};
+use crate::hash::hash_of;
 
 /// Of how many finished changes each may or may not have been part of an approved plan: 2 to this power
 /// hashes are tried. There are fewer tables than this.
@@ -71,11 +68,7 @@ fn hash(steps: &[&Step]) -> String {
     let mut texts: Vec<String> =
         steps.iter().map(|step| format!("{}\0{}\0", step.object, step.sql)).collect();
     texts.sort_unstable();
-    let mut hash = "sha256:".to_owned();
-    for byte in Sha256::digest(texts.concat().as_bytes()) {
-        let _ = write!(hash, "{byte:02x}");
-    }
-    hash
+    hash_of(texts.concat().as_bytes())
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 use super::{Action, Plan, PlanError};
 use crate::desired::Desired;
+use crate::dictionaries;
 use crate::observe::Observed;
 use crate::owner::{collector_of, is_ours};
 use crate::sql::{identifier, qualified};
@@ -27,6 +28,14 @@ pub fn drop_plan(desired: &Desired, observed: &Observed) -> Result<Plan, PlanErr
     }
     // The record of steps is declared first and goes last, so that the others can be recorded.
     let mut left = database.tables.len();
+    for dictionary in dictionaries::all() {
+        let name = dictionary.dictionary_name();
+        if database.tables.get(&name).is_some_and(|found| is_ours(&found.comment)) {
+            left -= 1;
+            let sql = format!("DROP DICTIONARY IF EXISTS {}", qualified(&desired.database, &name));
+            plan.push(Action::DropDictionary, name, sql);
+        }
+    }
     for table in desired.tables.iter().rev() {
         let Some(found) = database.tables.get(&table.name) else { continue };
         if !is_ours(&found.comment) {
