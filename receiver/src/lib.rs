@@ -21,6 +21,7 @@
 pub mod config;
 pub mod cpu;
 pub mod decode;
+pub mod enrich;
 pub mod http;
 pub mod insert;
 pub mod inspect;
