@@ -20,8 +20,8 @@ use serde::{Deserialize, Serialize};
 pub use enrichment::{EnrichmentConfig, Marks};
 pub use schema::hash_of;
 pub use status::{
-    ByReason, DestinationStatus, DpiStatus, GapStatus, JournalStatus, SequenceStatus, Status, StreamStatus,
-    TAKES_A_RESTART, WireStatus,
+    ByReason, DestinationStatus, DictionariesStatus, DpiStatus, GapStatus, JournalStatus, SequenceStatus,
+    Status, StreamStatus, TAKES_A_RESTART, WireStatus,
 };
 
 use crate::collector::NodePolicy;

@@ -103,6 +103,18 @@ impl Column {
         each!(self, values => values.truncate(rows));
     }
 
+    /// Keeps the rows that are marked, in their order; rows beyond the marks go.
+    pub fn retain(&mut self, keep: &[bool]) {
+        match self {
+            Self::U8(values) => retain(values, keep),
+            Self::U16(values) => retain(values, keep),
+            Self::U32(values) => retain(values, keep),
+            Self::U64(values) => retain(values, keep),
+            Self::Bytes16(values) => retain(values, keep),
+            Self::Bytes(values) => values.retain(keep),
+        }
+    }
+
     /// Appends `rows` times the default: 0, or the empty string.
     pub fn push_defaults(&mut self, rows: usize) {
         match self {
@@ -139,6 +151,11 @@ impl Column {
     }
 }
 
+fn retain<T>(values: &mut Vec<T>, keep: &[bool]) {
+    let mut marks = keep.iter();
+    values.retain(|_| marks.next() == Some(&true));
+}
+
 /// Values of any length: the i-th one is `data[ends[i - 1]..ends[i]]`, the first begins at 0.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BytesColumn {
@@ -169,6 +186,24 @@ impl BytesColumn {
     pub fn truncate(&mut self, rows: usize) {
         self.ends.truncate(rows);
         self.data.truncate(self.last_end() as usize);
+    }
+
+    /// Keeps the rows that are marked, in their order; rows beyond the marks go.
+    pub fn retain(&mut self, keep: &[bool]) {
+        let (mut rows, mut length, mut start) = (0, 0, 0);
+        for row in 0..self.ends.len().min(keep.len()) {
+            let Some(&end) = self.ends.get(row) else { break };
+            if keep.get(row) == Some(&true) {
+                self.data.copy_within(start as usize..end as usize, length as usize);
+                length += end - start;
+                if let Some(place) = self.ends.get_mut(rows) {
+                    *place = length;
+                }
+                rows += 1;
+            }
+            start = end;
+        }
+        self.truncate(rows);
     }
 
     /// Appends a value. A column cannot hold more than 4 GiB: what would not fit is appended as the
@@ -249,6 +284,29 @@ mod tests {
         let mut column = Column::new(ColumnKind::U16);
         column.push_constant(0x1_0002, 1);
         assert_eq!(column, Column::U16(vec![2]));
+    }
+
+    #[test]
+    fn marked_rows_stay() {
+        for kind in KINDS {
+            let mut column = Column::new(kind);
+            (1..=5).for_each(|value| column.push_constant(value, 1));
+            let mut expected = Column::new(kind);
+            [2, 3, 5].into_iter().for_each(|value| expected.push_constant(value, 1));
+            column.retain(&[false, true, true, false, true]);
+            assert_eq!(column, expected);
+            column.retain(&[true]);
+            assert_eq!(column.len(), 1);
+            column.retain(&[]);
+            assert!(column.is_empty());
+        }
+        let mut texts = BytesColumn::default();
+        [&b"one"[..], b"", b"three", b"4", b"fives"].into_iter().for_each(|text| texts.push(text));
+        texts.retain(&[true, true, false, false, true]);
+        assert_eq!(texts.iter().collect::<Vec<_>>(), [&b"one"[..], b"", b"fives"]);
+        assert_eq!(texts.data.len(), 8);
+        texts.retain(&[false, true, true]);
+        assert_eq!(texts.iter().collect::<Vec<_>>(), [&b""[..], b"fives"]);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use prometheus_client::registry::Registry;
 
+use crate::dictionaries::DictionariesState;
 use crate::reload::ConfigState;
 use crate::stream::StreamHandle;
 use crate::{metrics, status};
@@ -28,6 +29,8 @@ pub struct Shared {
     pub registry: Registry,
     /// How the configuration stands.
     pub config: Arc<Mutex<ConfigState>>,
+    /// How the dictionaries stand.
+    pub dictionaries: Arc<Mutex<DictionariesState>>,
     /// Set when a planned stop begins.
     pub stop: Arc<AtomicBool>,
 }

@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::insert::{Failure, SetAside, Target, read_set_aside};
 use crate::journal::frame::Header;
 use crate::journal::{SegmentFile, frames_of_segment, segments_in};
+use crate::stream::NAT_DIRECTORY;
 
 /// A journal on disk.
 #[derive(Debug, Serialize)]
@@ -93,16 +94,18 @@ fn visit(segment: &Arc<SegmentFile>, identity: &str, show: impl FnMut(&Header, &
 }
 
 fn set_aside_files(directory: &Path) -> io::Result<Vec<PathBuf>> {
-    let entries = match fs::read_dir(directory.join("set-aside")) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
     let mut files = Vec::new();
-    for entry in entries {
-        let path = entry?.path();
-        if path.extension().is_none() {
-            files.push(path);
+    for reader in [directory.to_path_buf(), directory.join(NAT_DIRECTORY)] {
+        let entries = match fs::read_dir(reader.join("set-aside")) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        for entry in entries {
+            let path = entry?.path();
+            if path.extension().is_none() {
+                files.push(path);
+            }
         }
     }
     files.sort();

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
-use crds::receiver::StreamStatus;
+use crds::receiver::{DestinationStatus, StreamStatus};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
+use crate::dictionaries::DictionariesState;
 use crate::journal::lock;
 use crate::listen::Refusal;
 use crate::reload::ConfigState;
@@ -49,11 +50,42 @@ impl Collector for Configuration {
     }
 }
 
+/// Reads how the dictionaries stand when it is asked.
+#[derive(Debug)]
+struct Dictionaries(Arc<Mutex<DictionariesState>>);
+
+impl Collector for Dictionaries {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let state = lock(&self.0).clone();
+        let help = "The newest version of a dictionary that records are enriched by";
+        let mut version = encoder.encode_descriptor("dictionary_version", help, None, MetricType::Gauge)?;
+        version.encode_gauge(&i64::from(state.version))?;
+        let help = "Rows of dictionaries that records are enriched by";
+        let mut rows = encoder.encode_descriptor("dictionary_rows", help, None, MetricType::Gauge)?;
+        for (name, count) in state.rows {
+            let labels: Labels = vec![("dictionary", name.to_string())];
+            rows.encode_family(&labels)?.encode_gauge(&i64::try_from(count).unwrap_or(i64::MAX))?;
+        }
+        let help = "Sets of dictionaries and settings put in force since the process began";
+        let mut swaps = encoder.encode_descriptor("dictionary_swaps", help, None, MetricType::Counter)?;
+        swaps.encode_counter::<NoLabelSet, u64, u64>(&state.swaps, None)?;
+        let help = "1 if the newest versions of all dictionaries are in force";
+        let mut in_force =
+            encoder.encode_descriptor("dictionaries_in_force", help, None, MetricType::Gauge)?;
+        in_force.encode_gauge(&i64::from(state.error.is_none()))
+    }
+}
+
 /// A registry of all metrics of a receiver.
-pub fn registry(streams: Vec<Arc<StreamHandle>>, config: Arc<Mutex<ConfigState>>) -> Registry {
+pub fn registry(
+    streams: Vec<Arc<StreamHandle>>,
+    config: Arc<Mutex<ConfigState>>,
+    dictionaries: Arc<Mutex<DictionariesState>>,
+) -> Registry {
     let mut registry = Registry::with_prefix("qoe_receiver");
     registry.register_collector(Box::new(Streams(streams)));
     registry.register_collector(Box::new(Configuration(config)));
+    registry.register_collector(Box::new(Dictionaries(dictionaries)));
     registry
 }
 
@@ -161,6 +193,36 @@ const GAUGES: [Figure; 7] = [
     Figure { name: "journal_bytes", help: "Bytes of the journal on disk", value: |s| s.journal.bytes },
 ];
 
+/// Of streams whose records become rows of natflow too.
+const NAT_COUNTERS: [NatFigure; 4] = [
+    NatFigure {
+        name: "nat_records_decoded",
+        help: "Fullflow records read for natflow",
+        value: |nat| nat.decoded,
+    },
+    NatFigure {
+        name: "nat_rows_stored",
+        help: "Rows of natflow made of fullflow records that ClickHouse acknowledged",
+        value: |nat| nat.stored,
+    },
+    NatFigure {
+        name: "nat_rows_set_aside",
+        help: "Rows of natflow made of fullflow records that ClickHouse refused and a file keeps",
+        value: |nat| nat.set_aside,
+    },
+    NatFigure {
+        name: "nat_records_filtered",
+        help: "Fullflow records without an address after translation",
+        value: |nat| nat.filtered.values().sum(),
+    },
+];
+
+struct NatFigure {
+    name: &'static str,
+    help: &'static str,
+    value: fn(&DestinationStatus) -> u64,
+}
+
 /// One family of counters that are told apart by reason.
 struct ByReason {
     name: &'static str,
@@ -212,6 +274,15 @@ impl Collector for Streams {
                 encoder.encode_descriptor(figure.name, figure.help, None, MetricType::Counter)?;
             for (labels, status) in &read {
                 let value = (figure.value)(status);
+                family.encode_family(labels)?.encode_counter::<NoLabelSet, u64, u64>(&value, None)?;
+            }
+        }
+        for figure in &NAT_COUNTERS {
+            let mut family =
+                encoder.encode_descriptor(figure.name, figure.help, None, MetricType::Counter)?;
+            for (labels, status) in &read {
+                let Some(nat) = &status.nat else { continue };
+                let value = (figure.value)(nat);
                 family.encode_family(labels)?.encode_counter::<NoLabelSet, u64, u64>(&value, None)?;
             }
         }

@@ -87,8 +87,7 @@ pub fn run(path: &Path) -> Result<(), RunError> {
     let started = start(path)?;
     let Started { config, access, state, dictionaries, stop } = &started;
     let target = Target::new(access, &config.clickhouse.database).map_err(ConfigError::from)?;
-    let known: BTreeMap<u16, Arc<Known>> =
-        config.dpis.iter().map(|dpi| (dpi.id, Arc::default())).collect();
+    let known: BTreeMap<u16, Arc<Known>> = config.dpis.iter().map(|dpi| (dpi.id, Arc::default())).collect();
     let mut streams = Vec::new();
     for stream in prepare_all(config, &target, &known, stop)? {
         streams.push(stream.start(stop, runtime.handle())?);

@@ -2,10 +2,12 @@
 //! what others count.
 
 use crds::receiver::{
-    DestinationStatus, DpiStatus, GapStatus, JournalStatus, SequenceStatus, Status, StreamStatus, WireStatus,
+    DestinationStatus, DictionariesStatus, DpiStatus, GapStatus, JournalStatus, SequenceStatus, Status,
+    StreamStatus, WireStatus,
 };
 
 use crate::http::Shared;
+use crate::insert::Pipeline;
 use crate::journal::lock;
 use crate::stream::StreamHandle;
 
@@ -13,16 +15,13 @@ use crate::stream::StreamHandle;
 pub fn of_stream(stream: &StreamHandle) -> StreamStatus {
     // Read against the flow of records: what is counted later is read first, so that a record on its
     // way shows as waiting and never as stored twice.
-    let (totals, committed) = {
-        let book = lock(stream.pipeline.book());
-        (book.totals(), book.committed().clone())
-    };
+    let destination = destination(&stream.pipeline);
+    let low_water = lock(stream.pipeline.book()).committed().low_water;
     let state = stream.pipeline.live_state();
     let counters = &state.counters;
     let figures = state.sequence_figures();
     let wire = stream.wire.balance();
     let published = stream.journal.published();
-    let settled = totals.stored + totals.set_aside;
     StreamStatus {
         name: stream.config.name.clone(),
         address: stream.address.to_string(),
@@ -31,7 +30,7 @@ pub fn of_stream(stream: &StreamHandle) -> StreamStatus {
             bytes: stream.journal.bytes_on_disk(),
             oldest_frame: stream.journal.segment_starts().first().copied().unwrap_or(0),
             newest_frame: published.number,
-            waiting_frames: published.number.saturating_sub(committed.low_water),
+            waiting_frames: published.number.saturating_sub(low_water),
             lost_frames: counters.lost_frames,
             hours_left: hours_left(stream),
         },
@@ -70,18 +69,27 @@ pub fn of_stream(stream: &StreamHandle) -> StreamStatus {
                 })
                 .collect(),
         },
-        destination: DestinationStatus {
-            table: stream.pipeline.table().to_string(),
-            decoded: counters.decoded,
-            stored: totals.stored,
-            waiting: counters.decoded.saturating_sub(settled),
-            set_aside: totals.set_aside,
-            skipped: 0,
-            filtered: Default::default(),
-            retries: stream.pipeline.retries(),
-        },
+        destination,
+        nat: stream.nat.as_ref().map(|nat| self::destination(nat)),
         last_error: stream.pipeline.last_error(),
         last_record_at: (published.arrival_us > 0).then_some(published.arrival_us / 1000),
+    }
+}
+
+/// The destination's balance of one reader of a journal. What is counted later is read first.
+fn destination(pipeline: &Pipeline) -> DestinationStatus {
+    let totals = lock(pipeline.book()).totals();
+    let decoded = pipeline.live_state().counters.decoded;
+    let filtered = [("no_translation".to_string(), totals.filtered)];
+    DestinationStatus {
+        table: pipeline.table().to_string(),
+        decoded,
+        stored: totals.stored,
+        waiting: decoded.saturating_sub(totals.settled()),
+        set_aside: totals.set_aside,
+        skipped: 0,
+        filtered: filtered.into_iter().filter(|(_, count)| *count > 0).collect(),
+        retries: pipeline.retries(),
     }
 }
 
@@ -100,6 +108,7 @@ pub fn of_receiver(shared: &Shared) -> Status {
         }
     }
     let config = lock(&shared.config).clone();
+    let dictionaries = lock(&shared.dictionaries).clone();
     Status {
         collector: shared.collector.clone(),
         version: env!("CARGO_PKG_VERSION").to_string(),
@@ -108,6 +117,11 @@ pub fn of_receiver(shared: &Shared) -> Status {
         config_hash: config.hash,
         config_error: config.error,
         cpu_missing: config.cpu_missing,
+        dictionaries: DictionariesStatus {
+            version: dictionaries.version,
+            rows: dictionaries.rows.into_iter().map(|(name, rows)| (name.to_string(), rows)).collect(),
+            error: dictionaries.error,
+        },
     }
 }
 

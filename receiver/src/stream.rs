@@ -2,6 +2,8 @@
 
 mod nat;
 
+pub use nat::DIRECTORY as NAT_DIRECTORY;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

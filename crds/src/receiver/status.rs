@@ -31,6 +31,20 @@ pub struct Status {
     /// CPU features that were asked for and are not there.
     #[serde(default)]
     pub cpu_missing: Vec<String>,
+    /// What records are enriched by.
+    #[serde(default)]
+    pub dictionaries: DictionariesStatus,
+}
+
+/// The dictionaries that a receiver holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DictionariesStatus {
+    /// The newest version in force, over all dictionaries; 0: none.
+    pub version: u32,
+    /// Rows held, by dictionary.
+    pub rows: ByReason,
+    /// Why a newer version is not in force.
+    pub error: Option<String>,
 }
 
 /// How [`Status::config_error`] begins for what only a restart takes over.
@@ -70,6 +84,9 @@ pub struct StreamStatus {
     pub last_error: Option<String>,
     /// When the last record arrived, in milliseconds since 1970, UTC.
     pub last_record_at: Option<u64>,
+    /// Rows of natflow made of its records, where that is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nat: Option<DestinationStatus>,
 }
 
 /// The journal of a stream.

@@ -112,7 +112,8 @@ mod tests {
             fs::write(cache.path(name), b"rows").unwrap();
         }
         let crc = checksum(&cache.path("asnum_local-2.rows")).unwrap();
-        let kept = Kept { version: DictionaryVersion::default(), file: Some("asnum_local-2.rows".to_owned()), crc };
+        let kept =
+            Kept { version: DictionaryVersion::default(), file: Some("asnum_local-2.rows".to_owned()), crc };
         let list = List { newest: 2, kept: [("asnum_local".to_owned(), kept)].into() };
         cache.write(&list).unwrap();
         assert_eq!(cache.read().unwrap(), list);

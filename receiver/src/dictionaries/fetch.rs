@@ -31,7 +31,9 @@ pub enum FetchError {
         source: io::Error,
     },
     /// Not as many rows as the version has.
-    #[error("{dictionary}: version {version} has {expected} rows, {found} came: a newer one may have taken its place")]
+    #[error(
+        "{dictionary}: version {version} has {expected} rows, {found} came: a newer one may have taken its place"
+    )]
     Count {
         /// The dictionary.
         dictionary: &'static str,

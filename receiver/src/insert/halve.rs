@@ -112,9 +112,8 @@ impl Pipeline {
     ) -> io::Result<(Decoded, Result<(), Failure>)> {
         let (mut reader, mut decoder) = (before.reader.scout(), before.decoder.clone());
         let place = Place { reader: &mut reader, decoder: &mut decoder, knowledge: &before.knowledge };
-        let (decoded, sent) = workshop
-            .send(&self.target, &self.journal, place, intent.range, purpose)
-            .await?;
+        let (decoded, sent) =
+            workshop.send(&self.target, &self.journal, place, intent.range, purpose).await?;
         let acknowledged = match sent {
             Sent::Nothing => Ok(()),
             Sent::Open(insert) => insert.end().await,
@@ -135,9 +134,7 @@ impl Pipeline {
         let (mut reader, mut decoder) = (before.reader.scout(), before.decoder.clone());
         let place = Place { reader: &mut reader, decoder: &mut decoder, knowledge: &before.knowledge };
         let purpose = Purpose::Encode(rows.clone());
-        let (decoded, _) = workshop
-            .send(&self.target, &self.journal, place, intent.range, &purpose)
-            .await?;
+        let (decoded, _) = workshop.send(&self.target, &self.journal, place, intent.range, &purpose).await?;
         let note = SetAside {
             table: intent.table.clone(),
             sql: self.options.stream.insert_sql(&self.target.database, &intent.table),

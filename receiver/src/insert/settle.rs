@@ -102,8 +102,11 @@ impl Pipeline {
                 decoder: baton.decoder.clone(),
                 knowledge: knowledge.clone(),
             };
-            let place =
-                Place { reader: &mut baton.reader, decoder: &mut baton.decoder, knowledge: &before.knowledge };
+            let place = Place {
+                reader: &mut baton.reader,
+                decoder: &mut baton.decoder,
+                knowledge: &before.knowledge,
+            };
             let passing = workshop.send(&self.target, &self.journal, place, intent.range, &Purpose::Discard);
             let decoded = match passing.await {
                 Ok((decoded, _)) => decoded,

@@ -12,7 +12,7 @@ use crate::intent_log::{IntentLog, Recovered};
 use crate::journal::Journal;
 
 /// Its directory, in that of the journal.
-const DIRECTORY: &str = "natflow";
+pub const DIRECTORY: &str = "natflow";
 
 /// Opens the reader's notes if it is `wanted`. If not, notes of an earlier life are removed: they speak of frames
 /// that will be gone when it is wanted again, and it then begins with those that are there.
