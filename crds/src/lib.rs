@@ -15,6 +15,7 @@ pub mod duration;
 pub mod enrichment;
 #[cfg(feature = "kubernetes")]
 pub mod kubernetes;
+pub mod key_values;
 pub mod load;
 pub mod network;
 pub mod pod;

@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 pub use error::{LoadError, LoadErrors};
 
 use crate::dictionary::QoeDictionary;
+use crate::key_values::KeyValues;
 use crate::validate::{self, FieldPath, Problem};
 use crate::{API_VERSION, QoeCollector, collector, dictionary};
 use node::{Node, Value};
@@ -27,6 +28,8 @@ pub struct Documents {
     pub collectors: Vec<QoeCollector>,
     /// In the order of the file.
     pub dictionaries: Vec<QoeDictionary>,
+    /// ConfigMaps and Secrets that the others refer to, in the order of the file.
+    pub values: Vec<KeyValues>,
 }
 
 /// Reads every document of `text`, which was found in `file_name`, and checks each of them and
@@ -80,6 +83,13 @@ fn read(text: &str, errors: &mut Vec<LoadError>) -> Documents {
                     documents.collectors.push(collector);
                 }
             }
+            Ok(Kind::Values) => {
+                let top = ["apiVersion", "kind", "metadata", "data", "stringData", "type", "immutable"];
+                match decode::decode::<KeyValues>(root, &top) {
+                    Ok(values) => documents.values.push(values),
+                    Err(mut found) => errors.append(&mut found),
+                }
+            }
             Ok(Kind::Dictionary) => {
                 if let Some(dictionary) = typed::<QoeDictionary>(root, errors) {
                     place(root, validate::dictionary(&dictionary), errors);
@@ -101,6 +111,8 @@ fn read(text: &str, errors: &mut Vec<LoadError>) -> Documents {
 enum Kind {
     Collector,
     Dictionary,
+    /// A ConfigMap or Secret.
+    Values,
 }
 
 /// Which type a document claims to be.
@@ -110,6 +122,9 @@ fn kind(root: &Node) -> Result<Kind, LoadError> {
     };
     let version = text_field(root, "apiVersion", &format!("`{API_VERSION}`"))?;
     let kind = text_field(root, "kind", "`QoeCollector` or `QoeDictionary`")?;
+    if version.1 == "v1" && matches!(kind.1, "ConfigMap" | "Secret") {
+        return Ok(Kind::Values);
+    }
     if version.1 != API_VERSION {
         let path = FieldPath::root().field("apiVersion");
         return Err(version.0.error(path, format!("expected `{API_VERSION}`, got {:?}", version.1)));

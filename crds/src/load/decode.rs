@@ -16,7 +16,7 @@ use super::suggest;
 use crate::validate::FieldPath;
 
 /// Objects whose unknown fields are Kubernetes' business and ignored, unless they look mistyped.
-const OPEN_STRUCTS: [&str; 3] = ["Metadata", "QoeCollector", "QoeDictionary"];
+const OPEN_STRUCTS: [&str; 4] = ["KeyValues", "Metadata", "QoeCollector", "QoeDictionary"];
 
 /// Makes a `T` of a document. Its own fields must be among `top`.
 pub(super) fn decode<T: DeserializeOwned>(root: &Node, top: &[&'static str]) -> Result<T, Vec<LoadError>> {
