@@ -13,9 +13,9 @@ pub mod dictionary;
 pub mod dpi;
 pub mod duration;
 pub mod enrichment;
+pub mod key_values;
 #[cfg(feature = "kubernetes")]
 pub mod kubernetes;
-pub mod key_values;
 pub mod load;
 pub mod network;
 pub mod pod;

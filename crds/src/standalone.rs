@@ -9,7 +9,6 @@ use std::path::PathBuf;
 
 use crate::clickhouse::ClickHouseKind;
 use crate::collector::{NodePolicy, QoeCollector};
-use crate::dictionary::QoeDictionary;
 use crate::dpi::ReceiverSpec;
 use crate::receiver::{ClickHouseTarget, ReceiverConfig};
 use crate::receiver_of_dpi::{Notes, Place, dpi_config, note_collector};
@@ -83,17 +82,6 @@ impl ReceiverConfig {
         };
         (config, notes.0)
     }
-}
-
-/// One line for each dictionary: none is loaded yet.
-pub fn dictionaries_not_yet(dictionaries: &[QoeDictionary]) -> Vec<NotYet> {
-    let mut notes = Notes::default();
-    for dictionary in dictionaries {
-        let path = FieldPath::root().field(&format!("QoeDictionary/{}", dictionary.metadata.name));
-        notes
-            .add(path, format!("not yet: {:?} dictionaries are not loaded", dictionary.spec.dictionary_type));
-    }
-    notes.0
 }
 
 fn note_receiver(path: &FieldPath, receiver: &ReceiverSpec, notes: &mut Notes) {

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use crds::receiver::{ClickHouseTarget, ReceiverConfig, Status};
-use crds::standalone::{StandaloneOptions, dictionaries_not_yet};
+use crds::standalone::StandaloneOptions;
 use crds::{Documents, QoeCollector, Transport, load};
 
 fn examples() -> PathBuf {
@@ -54,10 +54,6 @@ fn dictionary_files_of_the_standalone_example_exist() {
         let file = dictionary.spec.source.file.as_deref().unwrap();
         assert!(examples().join(file).is_file(), "{file}");
     }
-    assert_eq!(
-        dictionaries_not_yet(&documents.dictionaries)[0].to_string(),
-        "QoeDictionary/subnets-local: not yet: SubnetsLocal dictionaries are not loaded"
-    );
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! server at its interval, a table when its checksum has changed. Remembers since when a source cannot be read.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
@@ -13,32 +13,13 @@ use schema::sql::{identifier, qualified};
 
 use crate::load::now;
 use crate::loader::{Content, Unreachable};
-use crate::source::MOST_BYTES;
-use crate::source::file::{self, Stamp};
+use crate::origin::Origin;
+use crate::source::MAX_CONTENT;
+use crate::source::file::{self, Look, Stamp};
 use crate::source::http::{self, Fetched, Http, Validators};
 
 /// A web server that did not answer is asked again after this, or after its interval if that is shorter.
 const AFTER_FAILURE: Duration = Duration::from_secs(30);
-
-/// A source with everything that it takes to read it.
-#[derive(Clone, Debug)]
-pub enum Origin {
-    /// The lines themselves: inline, or those of a ConfigMap or Secret.
-    Text(Vec<u8>),
-    /// What holds them is not there, for this reason.
-    Missing(String),
-    /// A file.
-    File(PathBuf),
-    /// A web server, and how often it is asked.
-    Http(Http, Duration),
-    /// A table of the same ClickHouse.
-    Table {
-        /// Its database.
-        database: String,
-        /// Its name.
-        name: String,
-    },
-}
 
 /// What is known of one object's source.
 #[derive(Default)]
@@ -130,19 +111,20 @@ impl Seen {
     }
 }
 
-fn read_file(path: &std::path::Path, seen: &mut Seen) -> Result<(), String> {
-    let stamp = Stamp::of(path).map_err(|error| error.to_string())?;
-    if seen.stamp == Some(stamp) && seen.content.is_some() {
+fn read_file(path: &Path, seen: &mut Seen) -> Result<(), String> {
+    let stamp = file::stamp(path).map_err(|error| error.to_string())?;
+    if seen.stamp == Some(stamp) {
         return Ok(());
     }
-    if !stamp.is_settled() && seen.content.is_some() {
-        // It may be being written: looked at again.
-        return Ok(());
+    match file::read(path).map_err(|error| error.to_string())? {
+        Look::Content { content, stamp } => {
+            seen.stamp = Some(stamp);
+            seen.take(content);
+            Ok(())
+        }
+        Look::Again if seen.content.is_some() => Ok(()),
+        Look::Again => Err(format!("{} is being written", path.display())),
     }
-    let text = file::read(path).map_err(|error| error.to_string())?;
-    seen.stamp = stamp.is_settled().then_some(stamp);
-    seen.take(text);
-    Ok(())
 }
 
 async fn read_http(http: Http, refresh: Duration, seen: &mut Seen) -> Result<(), String> {
@@ -190,8 +172,8 @@ async fn read_table(
     let mut text = BytesMut::new();
     while let Some(bytes) = rows.next().await? {
         text.extend_from_slice(&bytes);
-        if text.len() as u64 > MOST_BYTES {
-            return Err(ClickHouseError::Custom(format!("it holds more than {MOST_BYTES} bytes")));
+        if text.len() as u64 > MAX_CONTENT {
+            return Err(ClickHouseError::Custom(format!("it holds more than {MAX_CONTENT} bytes")));
         }
     }
     seen.checksum = Some(checksum);

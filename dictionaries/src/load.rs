@@ -47,7 +47,7 @@ pub struct Rows<'a> {
     /// The DPIs that they are limited to; empty: all.
     pub dpis: &'a [u16],
     /// The rows.
-    pub parsed: &'a Parsed,
+    pub parsed: &'a Parsed<'a>,
 }
 
 /// Loads `rows` as the version that `version` describes and makes it current. The rows of its number must
@@ -68,7 +68,9 @@ pub async fn load(
     // An earlier attempt may have left some.
     let sql = format!("ALTER TABLE {table} DROP PARTITION {number}");
     client.query_raw(&sql).execute().await.map_err(failed("an earlier attempt cannot be removed"))?;
-    insert(client, database, dictionary, rows, number).await.map_err(failed("its rows cannot be inserted"))?;
+    insert(client, database, dictionary, rows, number)
+        .await
+        .map_err(failed("its rows cannot be inserted"))?;
     let sql = format!("SELECT count() FROM {table} WHERE version = {number}");
     let found: u64 =
         client.query_raw(&sql).fetch_one().await.map_err(failed("its rows cannot be counted"))?;

@@ -3,10 +3,12 @@
 //! object says why. Keeps in memory only what was tried last.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::sync::Arc;
 
 use clickhouse::Client;
 use crds::dictionary::OnError;
+use jiff::Timestamp;
 use schema::{Dictionary, DictionaryVersion, current_versions, hash_of};
 
 use crate::load::{LoadError, Rows, load, now};
@@ -67,6 +69,25 @@ pub enum State {
     WaitsFor(String),
     /// The database could not be given it.
     Failed(String),
+}
+
+impl fmt::Display for State {
+    /// What a person is to know.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            State::InForce => f.write_str("in force"),
+            State::BadRows => f.write_str(
+                "it has bad rows: the previous version stays in force; correct them, or set onError: SkipRow",
+            ),
+            State::Conflict(conflict) => write!(f, "{conflict}: what was in force stays"),
+            State::Unreachable(Unreachable { since, error }) => {
+                let since = Timestamp::from_second((*since).into()).unwrap_or_default();
+                write!(f, "its source cannot be read since {since}: {error}: what was in force stays")
+            }
+            State::WaitsFor(others) => write!(f, "it waits for {others}: what was in force stays"),
+            State::Failed(error) => write!(f, "{error}: what was in force stays; it is tried again"),
+        }
+    }
 }
 
 /// What became of an object.
@@ -173,10 +194,10 @@ impl Loader {
         {
             return Brought::nothing(attempt.reports.clone());
         }
-        let parsed: Vec<(&Object, Parsed)> = objects
+        let parsed: Vec<(&Object, Parsed<'_>)> = objects
             .iter()
             .filter_map(|object| {
-                Some((object, parse(dictionary, object.content.as_ref().ok()?.text.clone())))
+                Some((object, parse(dictionary, object.content.as_ref().ok()?.text.as_slice())))
             })
             .collect();
         let mut reports = judge(&parsed, current);
@@ -207,7 +228,7 @@ impl Loader {
     async fn load(
         &self,
         dictionary: &'static Dictionary,
-        parsed: &[(&Object, Parsed)],
+        parsed: &[(&Object, Parsed<'_>)],
         version: &DictionaryVersion,
     ) -> Result<(), LoadError> {
         let rows: Vec<Rows<'_>> = parsed
@@ -254,7 +275,7 @@ fn content_hash(objects: &[Object]) -> String {
 
 fn describe(
     dictionary: &'static Dictionary,
-    parsed: &[(&Object, Parsed)],
+    parsed: &[(&Object, Parsed<'_>)],
     content: &str,
     number: u32,
 ) -> DictionaryVersion {
@@ -263,14 +284,14 @@ fn describe(
         dictionary: dictionary.name.to_owned(),
         loaded_at: now(),
         rows: parsed.iter().map(|(_, parsed)| parsed.rows() as u64).sum(),
-        bad_rows: parsed.iter().map(|(_, parsed)| parsed.bad().count).sum(),
+        bad_rows: parsed.iter().map(|(_, parsed)| parsed.bad.count).sum(),
         content: content.to_owned(),
         sources: parsed.iter().map(|(object, _)| object.name.clone()).collect(),
     }
 }
 
 /// How each object stands by itself and beside the others.
-fn judge(parsed: &[(&Object, Parsed)], current: Option<&DictionaryVersion>) -> Vec<Report> {
+fn judge(parsed: &[(&Object, Parsed<'_>)], current: Option<&DictionaryVersion>) -> Vec<Report> {
     let parts: Vec<Part<'_>> = parsed
         .iter()
         .map(|(object, parsed)| Part { object: &object.name, dpis: object.dpis.as_deref(), parsed })
@@ -279,8 +300,9 @@ fn judge(parsed: &[(&Object, Parsed)], current: Option<&DictionaryVersion>) -> V
     let mut reports = Vec::new();
     for (object, parsed) in parsed {
         let has_previous = current.is_some_and(|current| current.sources.contains(&object.name));
-        let refused = parsed.bad().count > 0 && has_previous && object.on_error == OnError::KeepPrevious;
-        let conflict = conflicts.iter().find(|conflict| conflict.is_with(&object.name));
+        let refused = parsed.bad.count > 0 && has_previous && object.on_error == OnError::KeepPrevious;
+        let conflict =
+            conflicts.iter().find(|conflict| conflict.first == object.name || conflict.second == object.name);
         let state = match conflict {
             Some(conflict) => State::Conflict(conflict.to_string()),
             None if refused => State::BadRows,
@@ -289,8 +311,8 @@ fn judge(parsed: &[(&Object, Parsed)], current: Option<&DictionaryVersion>) -> V
         reports.push(Report {
             object: object.name.clone(),
             rows: parsed.rows() as u64,
-            bad: parsed.bad().clone(),
-            warnings: parsed.warnings().to_vec(),
+            bad: parsed.bad.clone(),
+            warnings: parsed.warnings.clone(),
             version: None,
             state,
         });

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, bail};
+use crds::key_values::KeyValues;
 use crds::{QoeCollector, QoeDictionary};
 
 /// What the file holds.
@@ -12,6 +13,8 @@ pub struct Configuration {
     pub collector: QoeCollector,
     /// Its dictionaries.
     pub dictionaries: Vec<QoeDictionary>,
+    /// ConfigMaps and Secrets that they refer to.
+    pub values: Vec<KeyValues>,
 }
 
 /// Reads the file; an error lists everything that is wrong with it.
@@ -31,13 +34,5 @@ pub fn load(file: &Path) -> anyhow::Result<Configuration> {
             second.metadata.name
         );
     }
-    Ok(Configuration { collector, dictionaries: documents.dictionaries })
-}
-
-/// One line for each dictionary that is not loaded yet.
-pub fn not_yet_of_dictionaries(configuration: &Configuration) -> Vec<String> {
-    crds::standalone::dictionaries_not_yet(&configuration.dictionaries)
-        .iter()
-        .map(ToString::to_string)
-        .collect()
+    Ok(Configuration { collector, dictionaries: documents.dictionaries, values: documents.values })
 }

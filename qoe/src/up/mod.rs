@@ -4,6 +4,7 @@
 
 mod configuration;
 mod database;
+mod dictionaries;
 mod live;
 mod receiver;
 
@@ -21,6 +22,7 @@ use nix::sys::signal::{SigSet, Signal};
 use crate::data_dir::DataDir;
 use crate::{file_limit, logging};
 use database::Database;
+use dictionaries::Dictionaries;
 use receiver::ReceiverChild;
 
 /// How often the children are looked at.
@@ -72,13 +74,14 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
 
     let documents = configuration::load(&options.file)?;
     let _lock = options.data.lock()?;
-    for line in configuration::not_yet_of_dictionaries(&documents) {
-        eprintln!("{}: {line}", options.file.display());
-    }
     let mut database = Database::start(options, &documents.collector)?;
     say(&format!("ready: {database}"));
     let (steps, config) = database.prepare(options, &documents.collector)?;
     say(&format!("ready: database {} ({steps} schema steps)", config.clickhouse.database));
+    let mut dictionaries =
+        Dictionaries::new(&options.file, &options.data.path, &documents, &config.clickhouse)?;
+    let (objects, rows) = dictionaries.load()?;
+    say(&format!("ready: {objects} dictionaries ({rows} rows)"));
     let mut receiver = ReceiverChild::start(&options.data, &config)?;
     let waited = receiver.wait_ready(&stop);
     if waited.is_ok() && !stop.load(Ordering::Relaxed) {
@@ -90,9 +93,13 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
             options.data.path.display()
         ));
     }
+    let following = dictionaries.follow(stop.clone())?;
     let supervised = waited.and_then(|()| supervise(&stop, &mut database, &mut receiver, options));
     // Both are stopped whatever has happened: the receiver first, it needs the database to finish.
+    stop.store(true, Ordering::Relaxed);
     let receiver_stopped = receiver.stop();
+    // It does nothing that the database would miss.
+    let _ = following.join();
     let database_stopped = database.stop();
     supervised.and(receiver_stopped).and(database_stopped)?;
     say("stopped");
