@@ -1,9 +1,10 @@
 //! `qoe`, the one binary: a whole system on one machine (`up`), its parts (`receiver`,
-//! `clickhouse-server`), and questions to it (`query`, `ledger`, `journal`). This file only finds the
+//! `clickhouse-server`), and questions to it (`query`, `ledger`, `journal`, `dictionaries`). This file only finds the
 //! subcommand; each has a file of its own.
 
 mod clickhouse_server;
 mod data_dir;
+mod dictionaries;
 mod file_limit;
 mod journal;
 mod ledger;
@@ -37,6 +38,8 @@ enum Command {
     Ledger(ledger::Options),
     /// Look into journals, send set-aside rows again
     Journal(journal::Options),
+    /// Check the files of dictionaries
+    Dictionaries(dictionaries::Options),
     /// Print the tables' DDL
     Schema(schema_command::Options),
     /// Be a DPI: send flow records
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         Command::Query(options) => query::run(&options),
         Command::Ledger(options) => ledger::run(&options),
         Command::Journal(options) => journal::run(&options),
+        Command::Dictionaries(options) => dictionaries::run(&options),
         Command::Schema(options) => schema_command::run(&options),
         Command::Simulate(options) => run_simulator(options),
         Command::Receiver(options) => receiver_process::run(&options),
