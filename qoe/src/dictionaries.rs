@@ -1,6 +1,7 @@
 //! `qoe dictionaries`: what is in dictionaries. `check` reads files as they would be loaded and needs nothing that
 //! runs, so that it can guard a Git repository.
 
+use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -40,6 +41,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     }
 }
 
+#[allow(clippy::print_stdout, reason = "this is the program's output")]
 fn check(options: &CheckOptions) -> anyhow::Result<()> {
     let mut bad = 0;
     for file in &options.files {
@@ -49,7 +51,7 @@ fn check(options: &CheckOptions) -> anyhow::Result<()> {
         };
         let text = fs::read(file).with_context(|| format!("{} cannot be read", file.display()))?;
         let parsed = parse(declaration(dictionary_type), &text);
-        print_findings(file, &parsed);
+        print!("{}", findings(file, &parsed));
         bad += parsed.bad.count;
     }
     if bad > 0 {
@@ -58,20 +60,23 @@ fn check(options: &CheckOptions) -> anyhow::Result<()> {
     Ok(())
 }
 
-#[allow(clippy::print_stdout, reason = "this is the program's output")]
-fn print_findings(file: &Path, parsed: &Parsed<'_>) {
+/// What there is to say about a file, the way compilers say it.
+fn findings(file: &Path, parsed: &Parsed<'_>) -> String {
     let file = file.display();
+    let mut text = String::new();
+    // Writing to a String cannot fail.
     for row in &parsed.bad.first {
-        println!("{file}:{}: {}", row.line, row.reason);
+        let _ = writeln!(text, "{file}:{}: {}", row.line, row.reason);
     }
     let more = parsed.bad.count.saturating_sub(parsed.bad.first.len() as u64);
     if more > 0 {
-        println!("{file}: and {more} more");
+        let _ = writeln!(text, "{file}: and {more} more");
     }
     for row in &parsed.warnings {
-        println!("{file}:{}: warning: {}", row.line, row.reason);
+        let _ = writeln!(text, "{file}:{}: warning: {}", row.line, row.reason);
     }
-    println!("{file}: {} rows, {} bad", parsed.rows(), parsed.bad.count);
+    let _ = writeln!(text, "{file}: {} rows, {} bad", parsed.rows(), parsed.bad.count);
+    text
 }
 
 fn type_of(file: &Path) -> anyhow::Result<DictionaryType> {
@@ -87,4 +92,55 @@ fn read_type(text: &str) -> Result<DictionaryType, String> {
 
 fn names() -> String {
     TYPES.map(type_name).join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn findings_of(dictionary_type: DictionaryType, text: &str) -> String {
+        findings(Path::new("dir/a.txt"), &parse(declaration(dictionary_type), text.as_bytes()))
+    }
+
+    #[test]
+    fn findings_are_told_by_file_and_line() {
+        assert_eq!(
+            findings_of(DictionaryType::SubnetsLocal, "10.0.0.0/8\ta\n\nx\n0.0.0.0/0\tb\n10.1.1.1/8\tc\n"),
+            "dir/a.txt:3: 0 tabs, expected 1 (2 columns)\n\
+             dir/a.txt:5: the same prefix as in line 1\n\
+             dir/a.txt:4: warning: prefix: 0.0.0.0/0 has 4294967296 addresses: see whether all are meant\n\
+             dir/a.txt: 2 rows, 2 bad\n"
+        );
+        assert_eq!(findings_of(DictionaryType::Asnum, "1\tone\n"), "dir/a.txt: 1 rows, 0 bad\n");
+        let many = findings_of(DictionaryType::Asnum, &"x\n".repeat(103));
+        assert_eq!(many.lines().count(), 102);
+        assert!(many.ends_with("dir/a.txt: and 3 more\ndir/a.txt: 0 rows, 103 bad\n"), "{many}");
+    }
+
+    #[test]
+    fn a_wrong_line_is_a_failure_and_the_name_tells_the_type() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = dir.path().join(name);
+            fs::write(&path, text).unwrap();
+            path
+        };
+        let check = |files: &[&PathBuf], dictionary_type| {
+            check(&CheckOptions {
+                files: files.iter().map(|file| (*file).clone()).collect(),
+                dictionary_type,
+            })
+        };
+        let good = file("asnum_dic.txt", "1\tone\n");
+        let bad = file("asnum_local_dic.txt", "x\tone\n");
+        let other = file("other.txt", "1\tone\n");
+        check(&[&good], None).unwrap();
+        check(&[&good, &bad], None).unwrap_err();
+        check(&[&bad, &good], None).unwrap_err();
+        let error = check(&[&other], None).unwrap_err().to_string();
+        assert!(error.contains("--type") && error.contains("SubnetsLocal"), "{error}");
+        check(&[&other], Some(DictionaryType::Protocols)).unwrap();
+        check(&[&other], Some(DictionaryType::SubnetsLocal)).unwrap_err();
+        check(&[&dir.path().join("missing.txt")], Some(DictionaryType::Asnum)).unwrap_err();
+    }
 }
