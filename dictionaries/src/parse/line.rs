@@ -42,7 +42,7 @@ pub(super) fn check<'a>(
     if found != expected {
         return Err(Mistake::Tabs { found, expected });
     }
-    for (position, (field, found)) in dictionary.fields.iter().zip(text.split('\t')).enumerate() {
+    for (position, (field, found)) in dictionary.fields.iter().zip(fields(text)).enumerate() {
         let value = Value::read(field, dictionary.parent == Some(field.name), found)
             .ok_or(Mistake::Value { field, found })?;
         if position < dictionary.key {
@@ -58,7 +58,7 @@ pub(super) fn values<'a>(
     line: &'a [u8],
 ) -> impl Iterator<Item = (&'static FieldDecl, Value<'a>)> {
     let text = str::from_utf8(line).unwrap_or_default();
-    dictionary.fields.iter().zip(text.split('\t')).filter_map(|(field, text)| {
+    dictionary.fields.iter().zip(fields(text)).filter_map(|(field, text)| {
         Some((field, Value::read(field, dictionary.parent == Some(field.name), text)?))
     })
 }
@@ -69,6 +69,16 @@ pub(super) fn read_key(dictionary: &'static Dictionary, line: &[u8], key: &mut V
     for (_, value) in values(dictionary, line).take(dictionary.key) {
         value.append_key(key);
     }
+}
+
+/// What stands between the tabs. A good deal faster than `split`: the fields are short.
+fn fields(text: &str) -> impl Iterator<Item = &str> {
+    let mut start = 0;
+    memchr::memchr_iter(b'\t', text.as_bytes()).chain([text.len()]).filter_map(move |end| {
+        let field = text.get(start..end);
+        start = end + 1;
+        field
+    })
 }
 
 /// The first control character but the tab, and where it is.

@@ -20,6 +20,9 @@ pub(super) enum Value<'a> {
 impl<'a> Value<'a> {
     /// None if the text is not what the field holds. An empty `parent` is 0: no parent.
     pub(super) fn read(field: &FieldDecl, is_parent: bool, text: &'a str) -> Option<Value<'a>> {
+        if field.field_type == FieldType::Text {
+            return Some(Value::Text(Cow::Borrowed(text)));
+        }
         let trimmed = text.trim();
         if trimmed.is_empty() && is_parent {
             return Some(Value::Number(0));
