@@ -49,6 +49,12 @@ impl Texts {
         rest.get(..u32::from_le_bytes(*length) as usize)
     }
 
+    /// Reads a text's first byte, see `Slots::touch`.
+    #[inline]
+    pub(super) fn touch(&self, at: u32) -> u32 {
+        self.bytes.get(at as usize).copied().unwrap_or(0).into()
+    }
+
     /// Gives back room that was made for more texts than came.
     pub(super) fn shrink(&mut self) {
         self.bytes.shrink_to_fit();
