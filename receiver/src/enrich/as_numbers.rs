@@ -1,11 +1,14 @@
-//! A set of AS numbers. Memory: 10 to 16 bytes for each.
+//! A set of AS numbers. Memory: 12 to 14 bytes for each and 8 KiB.
 
+use super::sieve::Sieve;
 use super::slots::Slots;
 
 /// AS numbers of a dictionary.
 #[derive(Clone, Debug, Default)]
 pub struct AsNumbers {
     slots: Slots<2>,
+    /// By the low bits, in which numbers differ.
+    sieve: Sieve,
 }
 
 impl AsNumbers {
@@ -22,18 +25,19 @@ impl AsNumbers {
     /// Whether the dictionary has this one.
     #[inline]
     pub fn contains(&self, number: u32) -> bool {
-        self.slots.get(&[0, number]).is_some()
+        self.sieve.may_have(number as u16) && self.slots.get(&[0, number]).is_some()
     }
 }
 
 impl FromIterator<u32> for AsNumbers {
     fn from_iter<I: IntoIterator<Item = u32>>(numbers: I) -> AsNumbers {
-        let mut slots = Slots::default();
+        let mut made = AsNumbers::default();
         for number in numbers {
-            slots.insert([1, number]);
+            made.slots.insert([1, number]);
+            made.sieve.add(number as u16);
         }
-        slots.shrink();
-        AsNumbers { slots }
+        made.slots.shrink();
+        made
     }
 }
 
@@ -52,7 +56,7 @@ mod tests {
             let set: AsNumbers = numbers.into_iter().collect();
             prop_assert_eq!(set.len(), model.len());
             prop_assert_eq!(set.is_empty(), model.is_empty());
-            for number in (0..500).chain([u32::MAX]) {
+            for number in (0..500).chain([u32::MAX, 1 << 16 | 7]) {
                 prop_assert_eq!(set.contains(number), model.contains(&number));
             }
         }

@@ -13,7 +13,7 @@ use crds::enrichment::LoginFromChannelMode;
 use ipfix::{BytesColumn, Column};
 
 use super::Knowledge;
-use super::address::End;
+use super::address::{Address, End};
 use super::direction::TO;
 use super::places::Places;
 
@@ -26,6 +26,9 @@ const SUBSCRIBERS: u8 = 2;
 pub(super) struct LoginRule {
     logins: BytesColumn,
     from: Vec<u8>,
+    /// Addresses of the rows that are looked up in subscribers, in order, and what was found.
+    asked: Vec<Address>,
+    found: Vec<u32>,
 }
 
 /// The columns that logins are made from.
@@ -79,12 +82,36 @@ impl LoginRule {
         }
     }
 
+    /// Asks subscribers for every row that has neither login nor channel.
+    fn look_up(&mut self, record: &Record<'_>, knowledge: &Knowledge) {
+        self.asked.clear();
+        self.found.clear();
+        if knowledge.subscribers.is_empty() {
+            return;
+        }
+        let mut start = 0;
+        for (row, &end) in record.logins.ends.iter().enumerate() {
+            let has_login = end != start;
+            start = end;
+            if has_login || record.channels.get(row).is_some_and(|&channel| channel != 0) {
+                continue;
+            }
+            let side =
+                if record.directions.get(row) == Some(&TO) { record.destination } else { record.source };
+            // Natflow has no IPv6. A row without an address is asked for too: answers stay in step with rows.
+            self.asked.push(side.get(row).unwrap_or(Address::V4(0)));
+        }
+        knowledge.subscribers.find_many(&self.asked, &mut self.found);
+    }
+
     /// Makes the new columns; whether a row differs.
     fn replace(&mut self, record: &Record<'_>, knowledge: &Knowledge) -> bool {
         let rows = record.logins.len();
         self.logins.clear();
         self.from.clear();
         self.from.resize(rows, 0);
+        self.look_up(record, knowledge);
+        let mut found = self.found.iter();
         let always = knowledge.settings.login_from_channel == LoginFromChannelMode::Always;
         let mut written = 0;
         let mut start = 0;
@@ -103,11 +130,13 @@ impl LoginRule {
                     false => None,
                 };
                 name.unwrap_or_else(|| decimal(channel, &mut digits))
-            } else if !has_login && let Some(login) = record.subscriber(row, knowledge) {
+            } else if has_login {
+                continue;
+            } else {
+                let login = found.next().and_then(|&at| knowledge.subscribers.text(at));
+                let Some(login) = login.filter(|login| !login.is_empty()) else { continue };
                 *from = SUBSCRIBERS;
                 login
-            } else {
-                continue;
             };
             copy_rows(&mut self.logins, record.logins, written..row);
             self.logins.push(login);
@@ -118,15 +147,6 @@ impl LoginRule {
         }
         copy_rows(&mut self.logins, record.logins, written..rows);
         true
-    }
-}
-
-impl Record<'_> {
-    #[inline]
-    fn subscriber<'k>(&self, row: usize, knowledge: &'k Knowledge) -> Option<&'k [u8]> {
-        let end = if self.directions.get(row) == Some(&TO) { self.destination } else { self.source };
-        let login = knowledge.subscribers.get(end.get(row)?)?;
-        (!login.is_empty()).then_some(login)
     }
 }
 

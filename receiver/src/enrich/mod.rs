@@ -23,6 +23,7 @@ mod logins;
 mod places;
 mod prefixes;
 mod ranges;
+mod sieve;
 mod slots;
 #[cfg(test)]
 mod tests;

@@ -16,6 +16,10 @@ const OTHER_AS: u32 = 64_501;
 const LOCAL: &str = "10.1.2.3";
 const OTHER: &str = "192.0.2.7";
 
+/// A DPI's marks as the settings have them by default.
+const FROM: (u64, u64) = (2, 1);
+const TO: (u64, u64) = (1, 2);
+
 fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
@@ -139,16 +143,16 @@ fn every_row_of_the_truth_table() {
         for [local, other] in [[LOCAL, OTHER], ["2001:db8::1", "2001:db9::1"]] {
             let mut block = Block::new(schema::fullflow(), 2);
             for row in 0..2 {
-                for (end, number, is_as, is_local) in
-                    [("source", "source", src_as, src_cidr), ("destination", "destination", dst_as, dst_cidr)]
+                for (end, is_as, is_local) in
+                    [("source", src_as, src_cidr), ("destination", dst_as, dst_cidr)]
                 {
-                    let number = format!("bgp_{number}_as_number");
+                    let number = format!("bgp_{end}_as_number");
                     block.set(&number, row, if is_as == "1" { LOCAL_AS } else { OTHER_AS }.into());
                     block.set_address(end, row, ip(if is_local == "1" { local } else { other }));
                 }
                 let (input, output) = match marks {
-                    "from" => (1, 2),
-                    "to" => (2, 1),
+                    "from" => FROM,
+                    "to" => TO,
                     _ => (3, 0),
                 };
                 block.set("input_snmp", row, input);
@@ -243,8 +247,9 @@ fn flags_are_those_of_the_subscribers_end() {
         for swapped in [false, true] {
             for row in 0..2 {
                 let is_from = (row == 0) != swapped;
-                block.set("input_snmp", row, if is_from { 1 } else { 2 });
-                block.set("output_snmp", row, if is_from { 2 } else { 1 });
+                let (input, output) = if is_from { FROM } else { TO };
+                block.set("input_snmp", row, input);
+                block.set("output_snmp", row, output);
             }
             for name in ["direction", "subscriber_flags"] {
                 (0..2).for_each(|row| block.set(name, row, 0));

@@ -1,14 +1,13 @@
 //! Texts, one after the other in one allocation, and a table that finds them again. They come from
 //! dictionaries; what comes from the network is looked up and never put in.
 //!
-//! Memory: a text and 1 byte (from 255 bytes on: 5); in a table 8 bytes more, in 5 slots for each 4 texts to
-//! 2 slots for each text.
+//! Memory: a text and 1 byte (from 255 bytes on: 5); in a table 12 to 14 bytes more (while it grows up to 18).
 
 use std::hash::{BuildHasher, Hasher};
 
 use foldhash::fast::RandomState;
 
-use super::slots::spread;
+use super::slots::{slots_for, spread, too_many};
 
 /// The length byte of a text whose length stands in 4 more bytes.
 const LONG: u8 = u8::MAX;
@@ -48,6 +47,12 @@ impl Texts {
         }
         let (length, rest) = rest.split_first_chunk::<4>()?;
         rest.get(..u32::from_le_bytes(*length) as usize)
+    }
+
+    /// Reads a text's first byte, see `Slots::touch`.
+    #[inline]
+    pub(super) fn touch(&self, at: u32) -> u32 {
+        self.bytes.get(at as usize).copied().unwrap_or(0).into()
     }
 
     /// Gives back room that was made for more texts than came.
@@ -92,7 +97,7 @@ pub(super) struct TextTable {
 impl TextTable {
     /// A table with room for so many texts.
     pub(super) fn with_room(texts: usize) -> TextTable {
-        let slots = if texts == 0 { 0 } else { texts + texts / 4 + 8 };
+        let slots = if texts == 0 { 0 } else { slots_for(texts) };
         TextTable { slots: vec![[0; 2]; slots], ..TextTable::default() }
     }
 
@@ -117,7 +122,7 @@ impl TextTable {
     /// Puts in a text, or gives one that is there a new number. The answer is where it is in the texts; `None`:
     /// it does not fit.
     pub(super) fn insert(&mut self, text: &[u8], number: u16) -> Option<u32> {
-        if (self.count + 1) * 5 > self.slots.len() * 4 {
+        if (self.count + 1) * 3 > self.slots.len() * 2 {
             self.resize(self.slots.len() + self.slots.len() / 2 + 16);
         }
         let hash = self.hash(text);
@@ -133,8 +138,8 @@ impl TextTable {
 
     /// Gives back room that was made for more texts than came.
     pub(super) fn shrink(&mut self) {
-        if self.slots.len() > self.count * 2 + 16 {
-            self.resize(self.count + self.count / 4 + 8);
+        if too_many(self.slots.len(), self.count) {
+            self.resize(slots_for(self.count));
         }
         self.texts.shrink();
     }
