@@ -41,6 +41,19 @@ impl FieldType {
         }
     }
 
+    /// What it may hold, in words.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Prefix => "address or prefix",
+            Self::Host => "host",
+            Self::UInt16 => "number up to 65535",
+            Self::UInt32 => "number up to 4294967295",
+            Self::UInt64 => "number up to 18446744073709551615",
+            Self::Flag => "0 or 1",
+            Self::Text => "text",
+        }
+    }
+
     /// Whether an empty field is its type's default instead of a mistake.
     pub fn may_be_empty(self) -> bool {
         matches!(self, Self::Text | Self::Flag)

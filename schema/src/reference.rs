@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use ipfix::Convert;
 
 use crate::desired::Desired;
+use crate::dictionary::{Dictionary, Layout};
 use crate::stream::{ColumnDecl, DPI_ID, Filled, FilledBy, JOURNAL_ID, RECEIVED_AT, Stream};
 use crate::table::{Table, TableOptions};
 
@@ -37,6 +38,41 @@ pub fn stream_markdown(stream: &Stream) -> String {
          used. Numbers may come in any width of 1 to 8 octets; an IPv4 address has 4, an IPv6 address 16.\n",
     );
     page
+}
+
+/// The reference page of all dictionaries.
+pub fn dictionaries_markdown() -> String {
+    let mut page = String::from(
+        "# Dictionaries\n\nThe fields of a line, in order, are the columns of `<name>_rows` and the attributes of \
+         `<name>_dic`. How they are used: [dictionaries](../dictionaries.md).\n",
+    );
+    for dictionary in crate::dictionaries::all() {
+        let Dictionary { name, comment, fields, .. } = dictionary;
+        let key: Vec<&str> = dictionary.key_fields().iter().map(|field| field.name).collect();
+        let _ = write!(
+            page,
+            "\n## {name}\n\n{}. Unique by {}. Asked by `{}`.\n\n| field | type | meaning |\n|---|---|---|\n",
+            capitalised(comment),
+            key.join(", "),
+            question(dictionary),
+        );
+        for field in *fields {
+            let _ = writeln!(page, "| {} | {} | {} |", field.name, field.field_type.name(), field.comment);
+        }
+    }
+    page
+}
+
+/// How SQL asks a dictionary.
+fn question(dictionary: &Dictionary) -> String {
+    let answer = dictionary.fields.get(dictionary.key).map_or("", |field| field.name);
+    let keys: Vec<&str> = dictionary.key_fields().iter().map(|field| field.name).collect();
+    let key = match dictionary.layout {
+        Layout::Hashed => keys.join(", "),
+        Layout::ComplexKeyHashed => format!("tuple({})", keys.join(", ")),
+        Layout::IpTrie => "address".to_owned(),
+    };
+    format!("dictGet('qoestor.{}', '{answer}', {key})", dictionary.dictionary_name())
 }
 
 /// The reference page of any other table.

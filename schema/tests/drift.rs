@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use schema::{ledger, reference, streams};
+use schema::{dictionary_versions, ledger, reference, streams};
 
 fn check(path: &str, expected: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
@@ -31,12 +31,19 @@ fn the_reference_of_each_stream() {
 }
 
 #[test]
+fn the_reference_of_dictionaries() {
+    check("docs/reference/dictionaries.md", &reference::dictionaries_markdown());
+    let versions = dictionary_versions("qoestor");
+    check("docs/reference/dictionary_versions.md", &reference::table_markdown(&versions));
+}
+
+#[test]
 fn the_reference_of_the_ledger() {
     check("docs/reference/ledger.md", &reference::table_markdown(&ledger("qoestor", None)));
 }
 
 /// The DDL of versions that are released: migrations begin with it, so it stays as it is.
-const RELEASED: [&str; 1] = ["0.1.0"];
+const RELEASED: [&str; 2] = ["0.1.0", "0.2.0"];
 
 #[test]
 fn the_ddl_of_this_version() {
