@@ -20,6 +20,8 @@ use crate::source::http::{self, Fetched, Http, Validators};
 
 /// A web server that did not answer is asked again after this, or after its interval if that is shorter.
 const AFTER_FAILURE: Duration = Duration::from_secs(30);
+/// How often a table is asked for its checksum, which reads all of it.
+const TABLE_REFRESH: Duration = Duration::from_secs(5);
 
 /// What is known of one object's source.
 #[derive(Default)]
@@ -96,6 +98,11 @@ async fn read(
         Origin::Table { database, name } => {
             let table = qualified(&database, &name);
             let error = |error: ClickHouseError| format!("table {table} cannot be read: {error}");
+            let asked_lately = seen.asked.is_some_and(|asked| asked.elapsed() < TABLE_REFRESH);
+            if asked_lately && seen.unreachable.is_none() {
+                return Ok(());
+            }
+            seen.asked = Some(Instant::now());
             read_table(client, dictionary, &table, seen).await.map_err(error)
         }
     }

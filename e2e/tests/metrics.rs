@@ -176,6 +176,13 @@ fn metrics_say_what_the_status_says() {
         assert_eq!(metrics.take("config_reloads_total", &[("result", result)]), Some(0.0), "{result}");
     }
     assert_eq!(metrics.take("config_in_force", &[]), Some(1.0));
+    let dictionaries = &status.dictionaries;
+    assert_eq!(metrics.take("dictionaries_in_force", &[]), Some(f64::from(dictionaries.error.is_none())));
+    assert_eq!(metrics.take("dictionary_version", &[]), Some(f64::from(dictionaries.version)));
+    assert!(metrics.take("dictionary_swaps_total", &[]).is_some_and(|swaps| swaps >= 1.0));
+    for (name, rows) in &dictionaries.rows {
+        assert_eq!(metrics.take("dictionary_rows", &[("dictionary", name)]), Some(*rows as f64), "{name}");
+    }
     // What is left are reasons that have not occurred.
     for ((name, labels), value) in &metrics.samples {
         assert!(labels.contains_key("reason") && *value == 0.0, "{name} {labels:?} {value}");

@@ -69,15 +69,20 @@ fn stream_text(text: &mut String, stream: &StreamStatus) {
         sequence.missing,
         reasons(&sequence.undecodable)
     );
-    let _ = writeln!(
-        text,
-        "  destination  {} records decoded = {} stored in {} + {} waiting + {} set aside",
-        destination.decoded,
-        destination.stored,
-        destination.table,
-        destination.waiting,
-        destination.set_aside
-    );
+    for destination in std::iter::once(destination).chain(&stream.nat) {
+        let filtered: u64 = destination.filtered.values().sum();
+        let _ = write!(
+            text,
+            "  destination  {} records decoded = {} stored in {} + {} waiting + {} set aside",
+            destination.decoded,
+            destination.stored,
+            destination.table,
+            destination.waiting,
+            destination.set_aside
+        );
+        let filtered_text = format!(" + {filtered} filtered{}", reasons(&destination.filtered));
+        let _ = writeln!(text, "{}", if filtered > 0 { filtered_text.as_str() } else { "" });
+    }
     if journal.waiting_frames > 0 {
         let _ = writeln!(text, "  journal      {} frames not stored yet", journal.waiting_frames);
     }

@@ -293,6 +293,12 @@ impl Collector for Streams {
                 family.encode_family(labels)?.encode_gauge(&value)?;
             }
         }
+        let help = "Rows of natflow made of fullflow records and not acknowledged yet";
+        let mut family = encoder.encode_descriptor("nat_rows_waiting", help, None, MetricType::Gauge)?;
+        for (labels, status) in &read {
+            let Some(nat) = &status.nat else { continue };
+            family.encode_family(labels)?.encode_gauge(&i64::try_from(nat.waiting).unwrap_or(i64::MAX))?;
+        }
         for by_reason in &BY_REASON {
             let mut family =
                 encoder.encode_descriptor(by_reason.name, by_reason.help, None, MetricType::Counter)?;

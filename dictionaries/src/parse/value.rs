@@ -100,6 +100,8 @@ fn read_number(text: &str, most: u64) -> Option<u64> {
 
 fn read_host(trimmed: &str) -> Option<Value<'_>> {
     let host = trimmed.trim_end_matches(|c: char| c == '.' || c.is_whitespace());
+    // A domain stands for all hosts in it anyway.
+    let host = host.strip_prefix("*.").unwrap_or(host);
     if host.is_empty() {
         return None;
     }

@@ -148,7 +148,8 @@ fn files_made_for_kubernetes() {
             ),
             "spec.clickhouse.managed: read as embedded",
             "spec.nodes: has no meaning on one machine, ignored",
-            "QoeDictionary/subnets-local: not yet",
+            "QoeDictionary/subnets-local: its source cannot be read since ",
+            "ConfigMap qoe-dictionaries is not in this file: add it as a document",
         ],
     );
     up.stop();

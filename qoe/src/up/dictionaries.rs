@@ -137,8 +137,11 @@ impl Dictionaries {
     }
 
     fn say(&mut self, about: &str, text: String) {
-        if self.said.get(about) == Some(&text) {
+        if self.said.get(about).map_or("", String::as_str) == text {
             return;
+        }
+        if text.is_empty() {
+            eprintln!("{}: QoeDictionary/{about}: in force again", self.file.display());
         }
         for line in text.lines() {
             eprintln!("{}: {line}", self.file.display());
@@ -175,6 +178,7 @@ fn text(report: &Report, file: Option<&str>) -> String {
     let name = format!("QoeDictionary/{}", report.object);
     let mut text = match &report.state {
         State::InForce if report.bad.count == 0 => String::new(),
+        State::InForce if report.bad.count == 1 => format!("{name}: 1 bad row is left out\n"),
         State::InForce => format!("{name}: {} bad rows are left out\n", report.bad.count),
         other => format!("{name}: {}\n", other),
     };

@@ -188,7 +188,10 @@ impl Pipeline {
             // files of an earlier life, or from the server that the records go to.
             let Some(knowledge) = self.options.known.get() else {
                 drop(baton);
-                tokio::time::sleep(IDLE).await;
+                // If the server is why, its words are for whoever asks.
+                if self.is_greeted().await {
+                    tokio::time::sleep(IDLE).await;
+                }
                 return Ok(());
             };
             if baton.to_resume.is_some() {

@@ -74,6 +74,24 @@ impl Pipeline {
         Ok(found)
     }
 
+    /// Whether the server has said its version; if it does not, that is told, after a pause.
+    pub(super) async fn is_greeted(&self) -> bool {
+        if !lock(&self.server_version).is_empty() {
+            return true;
+        }
+        match self.target.version().await {
+            Ok(version) => {
+                *lock(&self.server_version) = version;
+                true
+            }
+            Err(failure) => {
+                self.report(&failure);
+                self.pause(self.options.first_pause * 5).await;
+                false
+            }
+        }
+    }
+
     /// Brings everything into the present that earlier lives have left: ranges that are done are
     /// decoded for the decoder's state only, ranges that are noted are settled in order, and of the
     /// frames behind them it is asked which are stored already. Only then may new ranges begin.
@@ -83,15 +101,8 @@ impl Pipeline {
         knowledge: &Arc<Knowledge>,
         workshop: &mut Workshop,
     ) -> io::Result<()> {
-        if lock(&self.server_version).is_empty() {
-            match self.target.version().await {
-                Ok(version) => *lock(&self.server_version) = version,
-                Err(failure) => {
-                    self.report(&failure);
-                    self.pause(self.options.first_pause * 5).await;
-                    return Ok(());
-                }
-            }
+        if !self.is_greeted().await {
+            return Ok(());
         }
         while let Some((intent, done)) = baton.noted.front().cloned() {
             if self.given_up() {
@@ -158,7 +169,7 @@ impl Pipeline {
                 Ok(stored) => {
                     baton.already_stored = stored.into_keys().collect();
                     if !baton.already_stored.is_empty() {
-                        tracing::warn!(stream = %self.options.label, frames = baton.already_stored.len(), "frames of this journal are stored already although it does not know: it was restored from a copy, or lost its newest notes; they are not sent again");
+                        tracing::warn!(stream = %self.options.label, frames = baton.already_stored.len(), "frames of this journal are stored already although it does not know: it was restored from a copy, lost its newest notes, or is read for this table again; they are not sent again");
                     }
                 }
                 Err(failure) => {

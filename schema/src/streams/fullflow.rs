@@ -100,5 +100,5 @@ fn rtt_unit() -> ColumnDecl {
 
 #[rustfmt::skip]
 fn rtt() -> ColumnDecl {
-    column("rtt_us", NullableUInt64, Computed("if(packet_deliver_time = 0, NULL, toUInt64(packet_deliver_time) * rtt_unit)"), NONE, "us", "packet_deliver_time in microseconds; NULL where it was not measured, so that averages leave it out")
+    column("rtt_us", NullableUInt64, Computed("if(packet_deliver_time = 0 OR rtt_unit = 0, NULL, toUInt64(packet_deliver_time) * rtt_unit)"), NONE, "us", "packet_deliver_time in microseconds; NULL where it was not measured or its unit is not known, so that averages leave it out")
 }
