@@ -140,7 +140,10 @@ fn essence(status: &QoeCollectorStatus) -> QoeCollectorStatus {
     essence.updated_at = None;
     essence.totals = None;
     for condition in &mut essence.conditions {
-        condition.message.clear();
+        // That of dictionaries changes only when something happens to one of them.
+        if condition.type_ != "DictionariesReady" {
+            condition.message.clear();
+        }
     }
     for receiver in &mut essence.receivers {
         receiver.message = None;
