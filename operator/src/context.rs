@@ -2,12 +2,15 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use kube::Client;
+use kube::runtime::reflector::Store;
 
 use crate::collector::losses::Losses;
+use crate::controllers::GuardedCollector;
+use crate::dictionaries::{Book, Loaders};
 use crate::events::Events;
 use crate::metrics::Metrics;
 use crate::options::Options;
@@ -34,6 +37,11 @@ pub struct Context {
     pub events: Events,
     /// Tells machines.
     pub metrics: Arc<Metrics>,
+    /// What became of dictionaries.
+    pub book: Book,
+    /// Who brings them into ClickHouse.
+    pub loaders: Loaders,
+    collectors: OnceLock<Store<GuardedCollector>>,
     applied: Mutex<HashMap<ObjectKey, Applied>>,
     losses: Mutex<HashMap<(String, u16), Losses>>,
     reconciles: AtomicU64,
@@ -48,9 +56,28 @@ impl Context {
             options,
             events,
             metrics,
+            book: Book::default(),
+            loaders: Loaders::default(),
+            collectors: OnceLock::new(),
             applied: Mutex::default(),
             losses: Mutex::default(),
             reconciles: AtomicU64::new(1),
+        }
+    }
+
+    /// Says where collectors are found.
+    pub fn set_collectors(&self, collectors: Store<GuardedCollector>) {
+        // There is one store for as long as we run.
+        let _ = self.collectors.set(collectors);
+    }
+
+    /// All collectors that there are, once that is known.
+    pub async fn collectors(&self) -> Vec<Arc<GuardedCollector>> {
+        let Some(store) = self.collectors.get() else { return Vec::new() };
+        match store.wait_until_ready().await {
+            Ok(()) => store.state(),
+            // The watch has ended, and the process does.
+            Err(_) => Vec::new(),
         }
     }
 

@@ -18,6 +18,7 @@ use serde::de::DeserializeOwned;
 
 use crate::collector::build::{COLLECTOR_LABEL, MANAGED_BY_SELECTOR};
 use crate::context::Context;
+use crate::dictionaries::{self, forget_what_is_gone};
 use crate::health::Health;
 use crate::{collector, dictionary};
 
@@ -31,28 +32,38 @@ pub type GuardedCollector = DeserializeGuard<Collector>;
 /// A dictionary that may be undecodable.
 pub type GuardedDictionary = DeserializeGuard<Dictionary>;
 
-/// Runs both controllers; does not end.
+/// Runs all controllers; does not end.
 pub async fn run(context: Arc<Context>, health: Arc<Health>) {
     let collectors = collectors(&context);
-    let dictionaries = dictionaries(&context);
-    let stores = (collectors.store(), dictionaries.store());
+    let statuses = statuses(&context);
+    let loaders = loaders(&context);
+    context.set_collectors(collectors.store());
+    let stores = (collectors.store(), statuses.store(), loaders.store());
     let ready = async {
-        if stores.0.wait_until_ready().await.is_ok() && stores.1.wait_until_ready().await.is_ok() {
+        if stores.0.wait_until_ready().await.is_ok()
+            && stores.1.wait_until_ready().await.is_ok()
+            && stores.2.wait_until_ready().await.is_ok()
+        {
             health.set_synced(true);
             tracing::info!("caches are filled");
+            forget_what_is_gone(&context, stores.0, stores.1).await;
         }
         std::future::pending::<()>().await;
     };
     let collectors = collectors
         .run(collector::reconcile::reconcile, collector::reconcile::after_error, context.clone())
         .for_each(|result| async { log_watch_error("QoeCollector", result) });
-    let dictionaries = dictionaries
+    let statuses = statuses
         .run(dictionary::reconcile, dictionary::after_error, context.clone())
         .for_each(|result| async { log_watch_error("QoeDictionary", result) });
+    let loaders = loaders
+        .run(dictionaries::reconcile::reconcile, dictionaries::reconcile::after_error, context.clone())
+        .for_each(|result| async { log_watch_error("QoeDictionaryLoader", result) });
     tokio::select! {
         () = ready => {}
         () = collectors => {}
-        () = dictionaries => {}
+        () = statuses => {}
+        () = loaders => {}
     }
 }
 
@@ -73,9 +84,19 @@ fn collectors(context: &Context) -> Controller<GuardedCollector> {
         })
 }
 
-fn dictionaries(context: &Context) -> Controller<GuardedDictionary> {
+fn statuses(context: &Context) -> Controller<GuardedDictionary> {
     let config = Config::default().concurrency(context.options.concurrency).debounce(DEBOUNCE);
     Controller::new(api::<GuardedDictionary>(context), plain()).with_config(config)
+}
+
+/// One look at the dictionaries of a collector at a time.
+fn loaders(context: &Context) -> Controller<GuardedCollector> {
+    let config = Config::default().concurrency(context.options.concurrency).debounce(DEBOUNCE);
+    let controller = Controller::new(api::<GuardedCollector>(context), plain()).with_config(config);
+    let store = controller.store();
+    controller.watches(api::<GuardedDictionary>(context), plain(), move |dictionary| {
+        of_namespace(&store, &dictionary)
+    })
 }
 
 fn plain() -> watcher::Config {

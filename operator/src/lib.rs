@@ -7,6 +7,7 @@
 pub mod collector;
 mod context;
 mod controllers;
+mod dictionaries;
 mod dictionary;
 mod events;
 mod health;

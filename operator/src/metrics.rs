@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use crds::status::QoeDictionaryStatus;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -45,6 +47,25 @@ pub struct DpiLabels {
     pub dpi: u32,
 }
 
+/// Labels of one dictionary.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
+pub struct DictionaryLabels {
+    /// Namespace of the object.
+    pub namespace: String,
+    /// Its name.
+    pub dictionary: String,
+}
+
+impl DictionaryLabels {
+    /// Those of an object.
+    pub fn of(meta: &ObjectMeta) -> DictionaryLabels {
+        DictionaryLabels {
+            namespace: meta.namespace.clone().unwrap_or_default(),
+            dictionary: meta.name.clone().unwrap_or_default(),
+        }
+    }
+}
+
 /// Everything that is counted.
 pub struct Metrics {
     registry: Registry,
@@ -70,6 +91,9 @@ pub struct Metrics {
     pub waiting: Family<DpiLabels, Gauge>,
     /// Records that never came.
     pub missing: Family<DpiLabels, Gauge>,
+    dictionary_rows: Family<DictionaryLabels, Gauge>,
+    dictionary_bad_rows: Family<DictionaryLabels, Gauge>,
+    dictionary_in_force: Family<DictionaryLabels, Gauge>,
 }
 
 impl Metrics {
@@ -108,6 +132,20 @@ impl Metrics {
             "Records that exporters sent and that never came",
             missing.clone(),
         );
+        let dictionary_rows = Family::default();
+        registry.register("dictionary_rows", "Rows of a dictionary in force", dictionary_rows.clone());
+        let dictionary_bad_rows = Family::default();
+        registry.register(
+            "dictionary_bad_rows",
+            "Lines of a dictionary's source that are wrong",
+            dictionary_bad_rows.clone(),
+        );
+        let dictionary_in_force = Family::default();
+        registry.register(
+            "dictionary_in_force",
+            "Whether what a dictionary says now is in force for all its collectors",
+            dictionary_in_force.clone(),
+        );
         Metrics {
             registry,
             reconciles,
@@ -121,6 +159,9 @@ impl Metrics {
             stored,
             waiting,
             missing,
+            dictionary_rows,
+            dictionary_bad_rows,
+            dictionary_in_force,
         }
     }
 
@@ -137,6 +178,23 @@ impl Metrics {
         self.duration.get_or_create(&labels).observe(took.as_secs_f64());
         if let Some(reason) = error {
             self.errors.get_or_create(&ErrorLabels { kind, reason }).inc();
+        }
+    }
+
+    /// The numbers of a dictionary.
+    pub fn count_dictionary(&self, labels: &DictionaryLabels, status: &QoeDictionaryStatus) {
+        let number = |count: Option<u64>| i64::try_from(count.unwrap_or(0)).unwrap_or(i64::MAX);
+        let ready = status.conditions.iter().find(|condition| condition.type_ == "Ready");
+        let in_force = ready.is_some_and(|ready| ready.status == "True");
+        self.dictionary_rows.get_or_create(labels).set(number(status.rows));
+        self.dictionary_bad_rows.get_or_create(labels).set(number(status.bad_rows));
+        self.dictionary_in_force.get_or_create(labels).set(i64::from(in_force));
+    }
+
+    /// A dictionary is gone.
+    pub fn forget_dictionary(&self, labels: &DictionaryLabels) {
+        for family in [&self.dictionary_rows, &self.dictionary_bad_rows, &self.dictionary_in_force] {
+            family.remove(labels);
         }
     }
 

@@ -33,6 +33,7 @@
 )]
 
 mod deletion;
+mod dictionaries;
 mod drain;
 mod drift;
 mod life_in_git;
@@ -71,6 +72,7 @@ fn scenarios() -> Vec<Trial> {
             "wrong_objects::each_is_refused_with_its_path",
             wrong_objects::each_is_refused_with_its_path,
         ),
+        together("dictionaries::objects_become_rows", dictionaries::objects_become_rows),
         together("deletion::retained_then_deleted", deletion::retained_then_deleted),
         together(
             "deletion::a_deletion_ends_without_clickhouse",

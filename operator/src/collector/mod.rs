@@ -4,7 +4,7 @@
 mod apply;
 pub mod build;
 mod deletion;
-mod dereference;
+pub mod dereference;
 mod facts;
 mod journal_volume;
 pub mod losses;

@@ -19,11 +19,13 @@ use super::build::{self, ReceiverResources};
 use super::deletion::{self, DeletionError};
 use super::dereference::{self, Found, ReadError};
 use super::receivers::{self, Seen};
-use super::status::{self, Facts, ReceiverFacts, SchemaReport};
+use super::status::{self, DictionaryFacts, Facts, ReceiverFacts, SchemaReport};
 use super::validate::{Refused, validate};
 use super::{facts, journal_volume, make_true, nodes, schema_step, version, write_status};
 use crate::context::Context;
 use crate::controllers::GuardedCollector;
+use crate::dictionaries::is_for;
+use crate::dictionaries::judgement::{self, User};
 use crate::metrics::DpiLabels;
 
 const KIND: &str = "QoeCollector";
@@ -135,7 +137,7 @@ async fn work(context: &Context, object: &Collector) -> Result<Action, Reconcile
         schema: SchemaReport::unknown("the object is not used as it is: see Stalled"),
         failures: Vec::new(),
         lost_lately: 0,
-        dictionaries: dictionaries(context, &namespace, &name).await?,
+        dictionaries: dictionaries(context, object).await?,
         now: Timestamp::now(),
     };
     let mut wanted = Vec::new();
@@ -177,7 +179,11 @@ async fn work(context: &Context, object: &Collector) -> Result<Action, Reconcile
     let ready = status::condition(&new.conditions, "Ready").is_some_and(|ready| ready.status == "True");
     let stalled =
         status::condition(&new.conditions, "Stalled").is_some_and(|stalled| stalled.status == "True");
+    // Dictionaries that are not in force change by themselves, and we are told; receivers are asked.
+    let behind = status::condition(&new.conditions, "DictionariesReady")
+        .is_some_and(|dictionaries| dictionaries.reason == status::RECEIVERS_BEHIND);
     Ok(Action::requeue(match (ready, stalled) {
+        (true, _) if behind => SOON,
         (true, _) => AGAIN,
         (false, true) => LATER,
         (false, false) => SOON,
@@ -279,17 +285,26 @@ async fn list_nodes(context: &Context) -> Vec<Node> {
     }
 }
 
-/// Names of the dictionaries that this collector would use.
-async fn dictionaries(context: &Context, namespace: &str, name: &str) -> Result<Vec<String>, ReadError> {
-    let all: Vec<DeserializeGuard<Dictionary>> = dereference::list(context, namespace, "").await?;
-    let mut names = Vec::new();
+/// What is said of the dictionaries that this collector uses, as far as it is concerned.
+async fn dictionaries(context: &Context, object: &Collector) -> Result<DictionaryFacts, ReadError> {
+    let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+    let uid = object.uid().unwrap_or_default();
+    let all: Vec<DeserializeGuard<Dictionary>> = dereference::list(context, &namespace, "").await?;
+    let mut judged = Vec::new();
     for dictionary in all.into_iter().filter_map(|guarded| guarded.0.ok()) {
-        let collectors = dictionary.spec.collectors.as_ref();
-        if collectors.is_none_or(|collectors| collectors.iter().any(|collector| collector == name)) {
-            names.push(dictionary.name_any());
+        if dictionary.metadata.deletion_timestamp.is_some()
+            || !is_for(dictionary.spec.collectors.as_ref(), &name)
+        {
+            continue;
         }
+        let user = User { name: name.clone(), entry: context.book.entry(&uid, &dictionary.name_any()) };
+        let judgement = judgement::of_object(&dictionary).unwrap_or_else(|| {
+            let generation = dictionary.metadata.generation.unwrap_or_default();
+            judgement::of_users(&[user], generation, dictionary.spec.collectors.as_ref())
+        });
+        judged.push((dictionary.name_any(), judgement));
     }
-    Ok(names)
+    Ok(DictionaryFacts { judged, newest: context.book.newest_version(&uid) })
 }
 
 /// Each receiver by itself: one that did not answer for a while has not lost everything anew.
@@ -343,7 +358,7 @@ async fn undecodable(
         schema: SchemaReport::unknown("the object is not used as it is: see Stalled"),
         failures: Vec::new(),
         lost_lately: 0,
-        dictionaries: Vec::new(),
+        dictionaries: DictionaryFacts::default(),
         // Each look must give the same status, or each would cause the next.
         now: created,
     };

@@ -4,6 +4,7 @@
 use crds::status::shorten;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
+use super::dictionaries::dictionaries_ready;
 use super::numbers::{short, streams, sum_of};
 use super::{Facts, condition, receivers};
 
@@ -13,14 +14,14 @@ const MAX_MESSAGE: usize = 4_096;
 const SILENT_S: i64 = 300;
 
 /// `True`, `False` or `Unknown`, a reason in CamelCase, and words with numbers.
-struct Finding {
+pub(super) struct Finding {
     name: &'static str,
     status: Option<bool>,
     reason: &'static str,
     message: String,
 }
 
-fn finding(
+pub(super) fn finding(
     name: &'static str,
     status: impl Into<Option<bool>>,
     reason: &'static str,
@@ -144,19 +145,6 @@ fn receivers_ready(facts: &Facts) -> Finding {
         lines.push(format!("DPI {}: {words}", receiver.dpi));
     }
     finding(name, false, reason, lines.join("; "))
-}
-
-fn dictionaries_ready(facts: &Facts) -> Finding {
-    let name = "DictionariesReady";
-    if facts.dictionaries.is_empty() {
-        return finding(name, true, "NoDictionaries", "no QoeDictionary names this collector");
-    }
-    let message = format!(
-        "this version does not load dictionaries yet; {} would be used: {}",
-        facts.dictionaries.len(),
-        facts.dictionaries.join(", ")
-    );
-    finding(name, false, "NotYetLoaded", message)
 }
 
 fn receiving(facts: &Facts) -> Finding {

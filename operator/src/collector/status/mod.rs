@@ -4,6 +4,7 @@
 //! moves only with its status.
 
 mod conditions;
+mod dictionaries;
 mod numbers;
 mod receivers;
 
@@ -13,6 +14,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 
 use super::validate::Refused;
+pub use dictionaries::{DictionaryFacts, RECEIVERS_BEHIND};
 
 /// How often numbers are written, in seconds.
 const NUMBERS_EVERY_S: i64 = 60;
@@ -36,8 +38,8 @@ pub struct Facts {
     pub failures: Vec<String>,
     /// Records lost within the last hour.
     pub lost_lately: u64,
-    /// Names of dictionaries that this collector uses.
-    pub dictionaries: Vec<String>,
+    /// The dictionaries that this collector uses.
+    pub dictionaries: DictionaryFacts,
     /// The time.
     pub now: Timestamp,
 }
@@ -138,7 +140,10 @@ fn essence(status: &QoeCollectorStatus) -> QoeCollectorStatus {
     essence.updated_at = None;
     essence.totals = None;
     for condition in &mut essence.conditions {
-        condition.message.clear();
+        // That of dictionaries changes only when something happens to one of them.
+        if condition.type_ != "DictionariesReady" {
+            condition.message.clear();
+        }
     }
     for receiver in &mut essence.receivers {
         receiver.message = None;

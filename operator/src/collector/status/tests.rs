@@ -4,6 +4,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::*;
 use crate::collector::validate::Refused;
+use crate::dictionaries::judgement::{Judgement, Standing};
 
 const NOW: i64 = 1_795_000_000;
 
@@ -51,7 +52,7 @@ fn facts() -> Facts {
         },
         failures: Vec::new(),
         lost_lately: 0,
-        dictionaries: Vec::new(),
+        dictionaries: DictionaryFacts::default(),
         now: at(0),
     }
 }
@@ -174,4 +175,62 @@ fn numbers_are_written_once_a_minute_and_conditions_at_once() {
     broken.receivers[0].ready = false;
     assert!(is_worth_writing(Some(&first), &status(&broken, Some(&first)), broken.now));
     assert!(is_worth_writing(None, &first, at(0)));
+}
+
+fn using(dictionaries: &[(&str, Standing)], newest: u32) -> DictionaryFacts {
+    let judged = dictionaries.iter().map(|(name, standing)| {
+        (name.to_string(), Judgement { standing: *standing, message: format!("it is {}", standing.reason()) })
+    });
+    DictionaryFacts { judged: judged.collect(), newest }
+}
+
+/// Receivers that hold these versions.
+fn holding(versions: [u32; 2]) -> Vec<ReceiverFacts> {
+    let mut receivers = vec![receiver(0, true), receiver(1, true)];
+    for (receiver, version) in receivers.iter_mut().zip(versions) {
+        if let Some(Ok(answer)) = &mut receiver.status {
+            answer.dictionaries.version = version;
+        }
+    }
+    receivers
+}
+
+fn dictionaries_ready(facts: &Facts) -> (String, String) {
+    let status = status(facts, None);
+    let found = condition(&status.conditions, "DictionariesReady").unwrap();
+    (format!("{}/{}", found.status, found.reason), found.message.clone())
+}
+
+#[test]
+fn dictionaries_are_ready_when_receivers_have_them() {
+    assert_eq!(dictionaries_ready(&facts()).0, "True/NoDictionaries");
+    let both = [("hosts", Standing::InForce), ("subnets", Standing::InForceWithBadRows)];
+    let mut facts = Facts { dictionaries: using(&both, 7), receivers: holding([7, 8]), ..facts() };
+    assert_eq!(dictionaries_ready(&facts).0, "True/InForce");
+
+    facts.receivers = holding([7, 6]);
+    let (found, message) = dictionaries_ready(&facts);
+    assert_eq!(
+        (found.as_str(), message.as_str()),
+        ("False/ReceiversBehind", "DPI 1 has version 6, 7 is the newest")
+    );
+    assert_eq!(shown(&facts, &["Ready"]), "Ready=True/Ready", "dictionaries are no part of it");
+
+    // One that does not answer is no reason.
+    facts.receivers[1].status = Some(Err("no answer".to_owned()));
+    assert_eq!(dictionaries_ready(&facts).0, "True/InForce");
+    if let Some(Ok(answer)) = &mut facts.receivers[0].status {
+        answer.dictionaries.error = Some("refused".to_owned());
+    }
+    assert_eq!(dictionaries_ready(&facts), ("False/ReceiversBehind".to_owned(), "DPI 0: refused".to_owned()));
+}
+
+#[test]
+fn the_worst_dictionary_is_the_reason() {
+    let all = [("a", Standing::Loading), ("b", Standing::BadRows), ("c", Standing::InForce)];
+    let facts = Facts { dictionaries: using(&all, 7), receivers: holding([7, 7]), ..facts() };
+    let (found, message) = dictionaries_ready(&facts);
+    assert_eq!(found, "False/BadRows");
+    assert_eq!(message, "a: it is Loading; b: it is BadRows");
+    assert_eq!(shown(&facts, &["Ready"]), "Ready=True/Ready");
 }
