@@ -71,15 +71,15 @@ pub enum DictionaryType {
     AsnumExclude,
     /// Networks that aggregates leave out.
     SubnetsExclude,
-    /// Attributes of subscribers by address or login.
+    /// Subscribers by address: login, switch, contract and more.
     Subscribers,
-    /// Access switches.
+    /// Access and trunk switches, a tree.
     Switches,
     /// Errors per port of a switch.
     Crc,
-    /// Categories by address of a page.
+    /// Names of host categories, by number.
     Urlcats,
-    /// Categories by host.
+    /// Categories of hosts, by number.
     UrlcatsHost,
     /// Names of channels.
     VchannelName,

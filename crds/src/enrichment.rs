@@ -12,10 +12,10 @@ pub struct Enrichment {
     /// How it is found whether a flow goes to or from a subscriber.
     #[serde(default)]
     pub direction: Direction,
-    /// By what flows are recognised as a subscriber's; others are left out.
+    /// By what flows are recognised as a subscriber's; others are left out of aggregates. Raw tables keep all.
     #[serde(default)]
     pub subscriber_filter: SubscriberFilter,
-    /// By what flows are left out, such as those of our own servers.
+    /// By what flows are left out of aggregates, such as those of our own servers. Raw tables keep all.
     #[serde(default)]
     pub subscriber_exclude: SubscriberFilter,
     /// The DPI's mark that means "from the subscriber".

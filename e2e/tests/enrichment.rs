@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 use std::io::Write;
-use std::net::TcpStream;
+use std::net::{TcpStream, UdpSocket};
 use std::time::Duration;
 
 use crds::enrichment::{Direction, LoginFromChannelMode};
@@ -285,4 +285,32 @@ fn natflow_from_fullflow_is_exact_through_kills() {
     let ledger = "SELECT sum(records_decoded), sum(records_stored), sum(records_filtered), sum(messages_arrived) \
                   FROM qoestor.ledger WHERE stream = 'fullflow to natflow'";
     assert_eq!(system.query(ledger), format!("{}\t{}\t{filtered}\t0", nat.decoded, nat.stored));
+}
+
+#[test]
+fn sites_may_share_private_addresses() {
+    let system = System::start(&SystemOptions::default());
+    for (row, dpis) in [("'north'", "[0]"), ("'south'", "[1, 7]")] {
+        system.query(&format!(
+            "INSERT INTO qoestor.subscribers_rows (version, dpis, address, login) VALUES (1, {dpis}, '10.0.0.0/8', {row})"
+        ));
+    }
+    system.query("INSERT INTO qoestor.dictionary_versions VALUES (1, 'subscribers', now(), 2, 0, 'v1', [])");
+    wait_for_version(&system, 1);
+    let template =
+        Template::new(256, 0, vec![FieldSpec::new(Element::iana(8), 4), FieldSpec::new(Element::iana(1), 8)]);
+    let message = Exporter::new(1).message(|builder| {
+        builder.template(&template);
+        builder.begin_data(256);
+        builder.put_u32(OWN);
+        builder.put_u64(1);
+        builder.end_record();
+    });
+    TcpStream::connect(system.address(0)).unwrap().write_all(&message).unwrap();
+    UdpSocket::bind("127.0.0.1:0").unwrap().send_to(&message, system.address(1)).unwrap();
+    wait_for("both records", LONG, || {
+        (system.number("SELECT count() FROM qoestor.fullflow") == 2).then_some(())
+    });
+    let logins = system.query("SELECT dpi_id, login, login_from FROM qoestor.fullflow ORDER BY dpi_id");
+    assert_eq!(logins, "0\tnorth\tsubscribers\n1\tsouth\tsubscribers");
 }

@@ -3,13 +3,14 @@
 //! One path for every record, one folder for each step:
 //!
 //! ```text
-//! listen -> journal -> decode -> insert
+//! listen -> journal -> decode -> enrich -> insert
 //! ```
 //!
 //! - [`listen`]: sockets; message and set boundaries; templates;
 //! - [`journal`]: every message as it came, on disk; the frame format;
 //! - [`sessions`]: transport sessions and their templates, followed by listener and decoder alike;
 //! - [`decode`]: frames to columns; sequence balance; sets that wait for their template;
+//! - [`enrich`]: what is made of decoded columns; [`dictionaries`]: what it is made by, followed in the database;
 //! - [`intent_log`]: what is about to be inserted and what is settled;
 //! - [`insert`]: ranges, tokens, retries, settlement;
 //! - [`ledger`], [`status`], [`metrics`], [`http`]: the three balances, for tables, people, machines;
