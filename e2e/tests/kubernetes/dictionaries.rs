@@ -4,7 +4,7 @@
 use std::io::Write;
 use std::net::TcpStream;
 
-use e2e::cluster::{ClickHouse, Scenario, wait_until};
+use e2e::cluster::{ClickHouse, Operator, Scenario, wait_until};
 use e2e::exporter::Exporter;
 use ipfix::{Element, FieldSpec, MessageBuilder, Template};
 use serde_json::{Value, json};
@@ -31,7 +31,7 @@ pub fn objects_become_rows(scenario: &Scenario) {
     clickhouse
         .query("CREATE TABLE billing.names (code UInt16, name String) ENGINE = MergeTree ORDER BY code");
     clickhouse.query("INSERT INTO billing.names VALUES (7, 'http'), (8, 'tls')");
-    let _operator = start_operator_with(scenario, &["--listen", METRICS]);
+    let operator = start_operator_with(scenario, &["--listen", METRICS]);
     nobody_uses_it_yet(scenario);
     let mut object = collector(&clickhouse, json!([dpi(0, 1500, "TCP")]));
     object["spec"]["enrichment"] = json!({"direction": "CIDR"});
@@ -45,6 +45,8 @@ pub fn objects_become_rows(scenario: &Scenario) {
     a_bad_edit_changes_nothing(scenario, &clickhouse, &mut sender);
     two_objects_contradict_each_other(scenario, &clickhouse);
     a_deleted_object_leaves_nothing(scenario, &clickhouse);
+    drop(operator);
+    let _operator = a_restart_changes_nothing(scenario);
 
     assert_eq!(pod_lives(scenario), lives, "a receiver was restarted for a dictionary");
     let all = sender.batches * EACH * KINDS.len() as u64;
@@ -56,6 +58,7 @@ pub fn objects_become_rows(scenario: &Scenario) {
     {
         assert!(events.contains(expected), "no {expected}: {events}");
     }
+    a_deleted_collector_uses_nothing(scenario);
 }
 
 fn nobody_uses_it_yet(scenario: &Scenario) {
@@ -115,7 +118,11 @@ fn an_edit_is_taken_over(scenario: &Scenario, clickhouse: &ClickHouse<'_>, sende
     wait_until("another version", DEADLINE, || {
         let now = version(clickhouse);
         let status = scenario.get("qoedictionary", "subnets")?["status"].clone();
-        if now > before && status["version"] == now.to_string() { Ok(()) } else { Err(status.to_string()) }
+        if now > before && status["version"] == json!(now.to_string()) {
+            Ok(())
+        } else {
+            Err(status.to_string())
+        }
     });
     wait_taken_over(scenario);
     let found = sender.batch(clickhouse);
@@ -182,7 +189,44 @@ fn a_deleted_object_leaves_nothing(scenario: &Scenario, clickhouse: &ClickHouse<
         let text = metrics();
         if text.contains("dictionary=\"asnum\"") { Err(text) } else { Ok(()) }
     });
-    wait_condition(scenario, "DictionariesReady", "True");
+    wait_taken_over(scenario);
+}
+
+/// Another operator finds everything as it is: it writes no status and tells nothing.
+fn a_restart_changes_nothing(scenario: &Scenario) -> Operator {
+    let seen = || {
+        let objects = scenario.list("qoedictionaries", "").unwrap();
+        let versions: Vec<Value> =
+            objects.iter().map(|object| object["metadata"]["resourceVersion"].clone()).collect();
+        let ready = condition(&main_collector(scenario).unwrap(), "DictionariesReady").unwrap();
+        (versions, ready, events(scenario).matches("Loaded").count())
+    };
+    let before = seen();
+    assert_eq!((before.0.len(), before.1.0.as_str()), (3, "True"));
+    let operator = start_operator_with(scenario, &["--listen", METRICS]);
+    let ended = |kind: &str| {
+        let mut answer = ureq::get(format!("http://{METRICS}/metrics")).call().ok()?;
+        let text = answer.body_mut().read_to_string().ok()?;
+        let begin = format!("qoe_operator_reconciles_total{{kind=\"{kind}\"}}");
+        text.lines().find(|line| line.starts_with(&begin))?.rsplit(' ').next()?.parse::<u64>().ok()
+    };
+    // Each object once before anything is reported, and at least once afterwards.
+    let first = wait_until("the first look at the sources", DEADLINE, || {
+        ended("QoeDictionaryLoader").and_then(|_| ended("QoeDictionary")).ok_or("none yet")
+    });
+    wait_until("statuses to be looked at", DEADLINE, || match ended("QoeDictionary") {
+        Some(now) if now >= first + 6 => Ok(()),
+        now => Err(format!("{now:?}, {first} before")),
+    });
+    assert_eq!(seen(), before);
+    operator
+}
+
+fn a_deleted_collector_uses_nothing(scenario: &Scenario) {
+    scenario.kubectl(&["delete", "qoec", "main"]).unwrap();
+    for name in ["hosts", "subnets", "protocols"] {
+        wait_dictionary(scenario, name, "False", "NotUsed");
+    }
 }
 
 fn dictionary(name: &str, dictionary_type: &str, source: Value) -> Value {
@@ -228,8 +272,8 @@ fn wait_taken_over(scenario: &Scenario) {
         let versions = objects.iter().filter_map(|object| object["status"]["version"].as_str()?.parse().ok());
         let newest: u64 = versions.max().unwrap_or(0);
         let (status, _, message) = condition(&main_collector(scenario)?, "DictionariesReady")?;
-        let is_newest = message.ends_with(&format!("the newest version is {newest}"));
-        if status == "True" && is_newest { Ok(()) } else { Err(format!("{newest}: {message}")) }
+        let words = format!("{} dictionaries are in force; the newest version is {newest}", objects.len());
+        if status == "True" && message == words { Ok(()) } else { Err(format!("{status} {message}")) }
     });
 }
 

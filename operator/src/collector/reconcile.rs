@@ -179,11 +179,10 @@ async fn work(context: &Context, object: &Collector) -> Result<Action, Reconcile
     let ready = status::condition(&new.conditions, "Ready").is_some_and(|ready| ready.status == "True");
     let stalled =
         status::condition(&new.conditions, "Stalled").is_some_and(|stalled| stalled.status == "True");
-    // Dictionaries that are not in force change by themselves, and we are told; receivers are asked.
-    let behind = status::condition(&new.conditions, "DictionariesReady")
-        .is_some_and(|dictionaries| dictionaries.reason == status::RECEIVERS_BEHIND);
+    let loading = status::condition(&new.conditions, "DictionariesReady")
+        .is_some_and(|dictionaries| status::PASSING.contains(&dictionaries.reason.as_str()));
     Ok(Action::requeue(match (ready, stalled) {
-        (true, _) if behind => SOON,
+        (true, _) if loading => SOON,
         (true, _) => AGAIN,
         (false, true) => LATER,
         (false, false) => SOON,
@@ -290,7 +289,7 @@ async fn dictionaries(context: &Context, object: &Collector) -> Result<Dictionar
     let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
     let uid = object.uid().unwrap_or_default();
     let all: Vec<DeserializeGuard<Dictionary>> = dereference::list(context, &namespace, "").await?;
-    let mut judged = Vec::new();
+    let (mut judged, mut newest) = (Vec::new(), 0);
     for dictionary in all.into_iter().filter_map(|guarded| guarded.0.ok()) {
         if dictionary.metadata.deletion_timestamp.is_some()
             || !is_for(dictionary.spec.collectors.as_ref(), &name)
@@ -298,13 +297,11 @@ async fn dictionaries(context: &Context, object: &Collector) -> Result<Dictionar
             continue;
         }
         let user = User { name: name.clone(), entry: context.book.entry(&uid, &dictionary.name_any()) };
-        let judgement = judgement::of_object(&dictionary).unwrap_or_else(|| {
-            let generation = dictionary.metadata.generation.unwrap_or_default();
-            judgement::of_users(&[user], generation, dictionary.spec.collectors.as_ref())
-        });
+        let (judgement, version) = judgement::of_one(&dictionary, user);
+        newest = newest.max(version.unwrap_or(0));
         judged.push((dictionary.name_any(), judgement));
     }
-    Ok(DictionaryFacts { judged, newest: context.book.newest_version(&uid) })
+    Ok(DictionaryFacts { judged, newest })
 }
 
 /// Each receiver by itself: one that did not answer for a while has not lost everything anew.

@@ -57,13 +57,6 @@ impl Book {
         self.pages().get(collector)?.get(dictionary).cloned()
     }
 
-    /// The newest version that a collector's objects have brought into force; 0: none.
-    pub fn newest_version(&self, collector: &str) -> u32 {
-        let pages = self.pages();
-        let entries = pages.get(collector).into_iter().flat_map(BTreeMap::values);
-        entries.filter_map(|entry| entry.report.version).max().unwrap_or(0)
-    }
-
     /// Forgets collectors that are gone.
     pub fn retain(&self, is_there: impl Fn(&str) -> bool) {
         self.pages().retain(|collector, _| is_there(collector));
@@ -111,7 +104,6 @@ mod tests {
         assert_eq!(state("b"), Some(State::Failed("away".to_owned())));
         assert_eq!(state("c"), Some(State::Failed("away".to_owned())));
         assert_eq!(state("gone"), None);
-        assert_eq!(book.newest_version("uid"), 7);
 
         // The newest words count while nothing else is known.
         book.record_failure("uid", &generations(&[("a", 1), ("b", 2), ("c", 1)]), "refused");
@@ -126,7 +118,6 @@ mod tests {
         book.record("two", Page::from([("a".to_owned(), entry(1, 8, State::InForce))]));
         book.retain(|uid| uid == "two");
         assert!(book.entry("one", "a").is_none());
-        assert_eq!(book.newest_version("one"), 0);
-        assert_eq!(book.newest_version("two"), 8);
+        assert!(book.entry("two", "a").is_some());
     }
 }

@@ -7,6 +7,7 @@ use crds::status::{QoeDictionaryStatus, shorten};
 use crds::{QoeDictionary, validate};
 use dictionaries::parse::BadRow;
 use dictionaries::{Report, State};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::Entry;
 
@@ -186,13 +187,39 @@ pub fn numbers(users: &[User], judgement: &Judgement, previous: &QoeDictionarySt
 
 /// After a restart nothing is reported yet. What the same generation was for the same collectors, it still is.
 pub fn still_holds(users: &[User], generation: Option<i64>, previous: &QoeDictionaryStatus) -> bool {
-    let ready = previous.conditions.iter().find(|condition| condition.type_ == "Ready");
     let names: Vec<&str> = users.iter().map(|user| user.name.as_str()).collect();
     !users.is_empty()
         && users.iter().all(|user| user.entry.is_none())
-        && ready.is_some_and(|ready| ready.status == "True")
-        && previous.observed_generation == generation
+        && was_ready(generation, previous).is_some()
         && previous.used_by == names
+}
+
+/// What a dictionary amounts to for one collector alone, and the version that it has in force. As with
+/// [`still_holds`], before anything is reported its status is what is known.
+pub fn of_one(dictionary: &Dictionary, user: User) -> (Judgement, Option<u32>) {
+    if let Some(judgement) = of_object(dictionary) {
+        return (judgement, None);
+    }
+    let generation = dictionary.metadata.generation;
+    if user.entry.is_none()
+        && let Some(previous) =
+            dictionary.status.as_ref().filter(|status| status.used_by.contains(&user.name))
+        && let Some(ready) = was_ready(generation, previous)
+    {
+        let left_out = ready.reason == Standing::InForceWithBadRows.reason();
+        let standing = if left_out { Standing::InForceWithBadRows } else { Standing::InForce };
+        let version = previous.version.as_ref().and_then(|version| version.parse().ok());
+        return (judged(standing, &ready.message), version);
+    }
+    let version = user.entry.as_ref().and_then(|entry| entry.report.version);
+    let collectors = dictionary.spec.collectors.as_ref();
+    (of_users(&[user], generation.unwrap_or_default(), collectors), version)
+}
+
+/// The condition, if this generation was ready.
+fn was_ready(generation: Option<i64>, previous: &QoeDictionaryStatus) -> Option<&Condition> {
+    let ready = previous.conditions.iter().find(|condition| condition.type_ == "Ready")?;
+    (ready.status == "True" && previous.observed_generation == generation).then_some(ready)
 }
 
 /// `7`, or each collector's own.

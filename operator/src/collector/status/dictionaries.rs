@@ -15,7 +15,9 @@ pub struct DictionaryFacts {
 }
 
 /// The condition's reason while a receiver has not taken over what ClickHouse has.
-pub const RECEIVERS_BEHIND: &str = "ReceiversBehind";
+const RECEIVERS_BEHIND: &str = "ReceiversBehind";
+/// Reasons that pass by themselves, soon.
+pub const PASSING: [&str; 2] = [RECEIVERS_BEHIND, "Loading"];
 
 pub(super) fn dictionaries_ready(facts: &Facts) -> Finding {
     let name = "DictionariesReady";

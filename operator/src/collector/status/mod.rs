@@ -14,7 +14,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 
 use super::validate::Refused;
-pub use dictionaries::{DictionaryFacts, RECEIVERS_BEHIND};
+pub use dictionaries::{DictionaryFacts, PASSING};
 
 /// How often numbers are written, in seconds.
 const NUMBERS_EVERY_S: i64 = 60;

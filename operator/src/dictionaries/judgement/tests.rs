@@ -1,6 +1,6 @@
 use dictionaries::Unreachable;
 use dictionaries::parse::BadRows;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
 use super::*;
@@ -191,6 +191,23 @@ fn a_restart_changes_no_status() {
     assert!(!still_holds(&[unreported("edge"), unreported("main")], Some(2), &previous), "another collector");
     assert!(!still_holds(&[user("main", report(State::BadRows))], Some(2), &previous), "it was reported on");
     assert!(!still_holds(&[], Some(2), &previous));
-    let not_ready = QoeDictionaryStatus { conditions: vec![condition("False")], ..previous };
+    let not_ready = QoeDictionaryStatus { conditions: vec![condition("False")], ..previous.clone() };
     assert!(!still_holds(&[unreported("main")], Some(2), &not_ready));
+
+    let one = |status: &QoeDictionaryStatus, user: User| {
+        let object = serde_json::json!({
+            "apiVersion": "qoeplane.io/v1alpha1",
+            "kind": "QoeDictionary",
+            "metadata": {"name": "subnets", "namespace": "n", "generation": 2},
+            "spec": {"type": "SubnetsLocal", "source": {"inline": ""}},
+            "status": status,
+        });
+        let (judgement, version) = of_one(&serde_json::from_value(object).unwrap(), user);
+        (judgement.standing, version)
+    };
+    let previous = QoeDictionaryStatus { version: Some("7".to_owned()), ..previous };
+    assert_eq!(one(&previous, unreported("main")), (Standing::InForce, Some(7)));
+    assert_eq!(one(&previous, unreported("edge")), (Standing::Loading, None));
+    assert_eq!(one(&not_ready, unreported("main")), (Standing::Loading, None));
+    assert_eq!(one(&previous, user("main", report(State::BadRows))), (Standing::BadRows, Some(7)));
 }
