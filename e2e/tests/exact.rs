@@ -43,8 +43,49 @@ fn five_million_by_tcp_and_one_million_by_udp() {
         assert_eq!(status.destination.stored, sent.records);
         assert_eq!(status.wire.kernel_drops, 0);
     }
+    the_other_streams(dir.path());
+    the_examples_dictionaries(dir.path());
     up.signal(Signal::SIGINT);
     assert!(up.wait(LONG).success());
+}
+
+/// The rest of what the example receives.
+fn the_other_streams(data: &Path) {
+    for (port, stream, dpi, more) in [
+        ("1501", "clickstream", 0, &[][..]),
+        ("1502", "gtpflow", 0, &[]),
+        ("1503", "natflow", 0, &[]),
+        ("1511", "clickstream", 1, &["--transport", "udp", "--rate", "10000"]),
+    ] {
+        let to = format!("127.0.0.1:{port}");
+        let run = ["--to", &to, "--stream", stream, "--records", "20000"];
+        let sent = Simulator::start(&[&run[..], more].concat()).finish(LONG);
+        let expected = format!("20000\t{}\t20000", sent.session_sum);
+        wait_for(stream, LONG, || {
+            let sql = format!(
+                "SELECT count(), sum(session_id), uniqExact(session_id) FROM {stream} WHERE dpi_id = {dpi} FORMAT TSV"
+            );
+            (query(data, &sql) == expected).then_some(())
+        });
+    }
+}
+
+/// All of them are in force, and records were enriched by them.
+fn the_examples_dictionaries(data: &Path) {
+    let listed = run(data, "dictionaries", &["ls"]);
+    for (name, rows) in
+        [("asnum_local", 2), ("crc", 4), ("subnets_local", 4), ("subscribers", 7), ("switches", 5)]
+    {
+        let line = listed.lines().find(|line| line.starts_with(&format!("{name}_dic "))).expect(&listed);
+        assert_eq!(line.split_whitespace().nth(2), Some(rows.to_string().as_str()), "{listed}");
+    }
+    let versions = query(data, "SELECT DISTINCT dictionary_version FROM fullflow FORMAT TSV");
+    assert_eq!(versions, "5", "one for each object of the example");
+    let is_local = "startsWith(IPv4NumToString(subscriber_ipv4), '10.64.66.') AND ip_version = 4";
+    let wrong = format!(
+        "SELECT count() > 0, countIf(bitAnd(subscriber_flags, 2) = 0) FROM fullflow WHERE {is_local} FORMAT TSV"
+    );
+    assert_eq!(query(data, &wrong), "1\t0");
 }
 
 fn start(data: &Path) -> Process {
@@ -64,8 +105,9 @@ fn start(data: &Path) -> Process {
 }
 
 fn run(data: &Path, subcommand: &str, arguments: &[&str]) -> String {
-    let output =
-        Command::new(qoe_binary()).arg(subcommand).arg("--data").arg(data).args(arguments).output().unwrap();
+    let mut command = Command::new(qoe_binary());
+    command.arg(subcommand).args(arguments).arg("--data").arg(data);
+    let output = command.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap().trim_end().to_string()
 }
