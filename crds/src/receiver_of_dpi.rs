@@ -2,6 +2,7 @@
 //! Kubernetes, which differ only in their [`Place`]. Must stay a pure function of the collector: whoever
 //! writes it twice gets the same configuration.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -25,20 +26,22 @@ const DEFAULT_INSERTERS: usize = 2;
 pub struct Place {
     /// Address that listeners bind to.
     pub listen: IpAddr,
-    /// Where the files of Secrets are; `None` where there are no Secrets.
-    pub secrets: Option<SecretFiles>,
+    /// Where the files of Secrets are.
+    pub secrets: SecretFiles,
     /// How much of the journal's size may be used, in percent: a volume also holds the file system's own
     /// data, checkpoints and cursors.
     pub quota_percent: u64,
 }
 
 /// Directories with one directory per stream.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SecretFiles {
     /// Holds `{stream}/tls.crt` and `{stream}/tls.key`.
     pub tls: PathBuf,
     /// Holds `{stream}/ca.crt`.
     pub client_ca: PathBuf,
+    /// Streams, by name, whose Secrets cannot be had, and why not.
+    pub missing: BTreeMap<String, String>,
 }
 
 /// Something that is asked for and that this version does not do, or that does not matter in this place.
@@ -109,9 +112,10 @@ fn stream_config(
 ) -> Option<StreamConfig> {
     let label =
         format!("{} on {} port {}", stream.stream_type.as_str(), stream.transport.as_str(), stream.port);
-    let tls = match (&stream.tls, &place.secrets) {
+    let files = &place.secrets;
+    let tls = match (&stream.tls, files.missing.get(stream.name())) {
         (None, _) => None,
-        (Some(tls), Some(files)) => {
+        (Some(tls), None) => {
             let directory = files.tls.join(stream.name());
             let client_ca = files.client_ca.join(stream.name()).join("ca.crt");
             Some(TlsConfig {
@@ -120,9 +124,9 @@ fn stream_config(
                 client_ca: tls.client_ca_secret_ref.as_ref().map(|_| client_ca),
             })
         }
-        (Some(_), None) => {
+        (Some(_), Some(reason)) => {
             // Listening without TLS where TLS was asked for would be worse than not listening.
-            notes.add(path.field("tls"), format!("not yet: without TLS, {label} is not received"));
+            notes.add(path.field("tls"), format!("{reason}: without TLS, {label} is not received"));
             return None;
         }
     };
@@ -233,7 +237,8 @@ mod tests {
     fn a_journal_leaves_room_on_its_volume() {
         let dpi = Dpi { id: 1, name: None, streams: Vec::new(), receiver: None };
         for (percent, quota) in [(100, 10 << 30), (90, 9_663_676_416)] {
-            let place = Place { listen: [127, 0, 0, 1].into(), secrets: None, quota_percent: percent };
+            let secrets = SecretFiles::default();
+            let place = Place { listen: [127, 0, 0, 1].into(), secrets, quota_percent: percent };
             let config = dpi_config(&FieldPath::root(), &dpi, &[], &place, &mut Notes::default());
             assert_eq!(config.journal.quota_bytes, quota);
         }

@@ -4,6 +4,7 @@
 //! Listens on loopback unless told otherwise: a program that is tried out must not open ports
 //! to the network.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
@@ -11,7 +12,7 @@ use crate::clickhouse::ClickHouseKind;
 use crate::collector::{NodePolicy, QoeCollector};
 use crate::dpi::ReceiverSpec;
 use crate::receiver::{ClickHouseTarget, ReceiverConfig};
-use crate::receiver_of_dpi::{Notes, Place, dpi_config, note_collector};
+use crate::receiver_of_dpi::{Notes, Place, SecretFiles, dpi_config, note_collector};
 use crate::validate::FieldPath;
 
 pub use crate::receiver_of_dpi::NotYet;
@@ -29,6 +30,8 @@ pub struct StandaloneOptions {
     pub version: String,
     /// Where records go.
     pub clickhouse: ClickHouseTarget,
+    /// Files of the Secrets of each DPI's streams.
+    pub secrets: BTreeMap<u16, SecretFiles>,
 }
 
 impl StandaloneOptions {
@@ -41,6 +44,7 @@ impl StandaloneOptions {
             data_dir,
             version,
             clickhouse,
+            secrets: BTreeMap::new(),
         }
     }
 }
@@ -52,13 +56,14 @@ impl ReceiverConfig {
         collector: &QoeCollector,
         options: &StandaloneOptions,
     ) -> (ReceiverConfig, Vec<NotYet>) {
-        let StandaloneOptions { listen, http, data_dir, version, clickhouse } = options;
+        let StandaloneOptions { listen, http, data_dir, version, clickhouse, secrets } = options;
         let mut notes = Notes::default();
-        let place = Place { listen: *listen, secrets: None, quota_percent: 100 };
         let spec = FieldPath::root().field("spec");
         let mut dpis = Vec::new();
         for (index, dpi) in collector.spec.dpis.iter().enumerate() {
             let path = spec.field("dpis").index(index);
+            let secrets = secrets.get(&dpi.id).cloned().unwrap_or_default();
+            let place = Place { listen: *listen, secrets, quota_percent: 100 };
             let config = dpi_config(&path, dpi, &collector.spec.elements, &place, &mut notes);
             if let Some(receiver) = &dpi.receiver {
                 note_receiver(&path.field("receiver"), receiver, &mut notes);

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use crds::receiver::{ClickHouseTarget, ReceiverConfig, Status};
+use crds::receiver_of_dpi::SecretFiles;
 use crds::standalone::StandaloneOptions;
 use crds::{Documents, QoeCollector, Transport, load};
 
@@ -86,7 +87,12 @@ fn standalone_receives_every_stream() {
 #[test]
 fn the_full_example_is_understood_on_one_machine() {
     let documents = example("kubernetes.yaml");
-    let (config, not_yet) = ReceiverConfig::from_collector(&documents.collectors[0], &options());
+    let missing = SecretFiles {
+        missing: [("fullflow".to_owned(), "Secret receiver-tls is not in this file".to_owned())].into(),
+        ..SecretFiles::default()
+    };
+    let options = StandaloneOptions { secrets: [(0, missing)].into(), ..options() };
+    let (config, not_yet) = ReceiverConfig::from_collector(&documents.collectors[0], &options);
     // The TLS stream is left out: it must not be received in the clear.
     let names: Vec<&str> = config.dpis[0].streams.iter().map(|stream| stream.name.as_str()).collect();
     assert_eq!(names, ["clickstream", "fullflow-v6"]);
@@ -94,7 +100,8 @@ fn the_full_example_is_understood_on_one_machine() {
     assert_eq!(config.dpis[0].inserters, 4);
     let lines: Vec<String> = not_yet.iter().map(ToString::to_string).collect();
     for expected in [
-        "spec.dpis[0].streams[0].tls: not yet: without TLS, Fullflow on TCP port 1500 is not received",
+        "spec.dpis[0].streams[0].tls: Secret receiver-tls is not in this file: without TLS, Fullflow on TCP port 1500 is not \
+         received",
         "spec.dpis[0].receiver.exposure: has no meaning on one machine, ignored",
         "spec.clickhouse.managed: read as embedded, with hot and cold directories",
         "spec.tables.fullflow_agg: not yet: there are no aggregates",

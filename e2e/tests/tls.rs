@@ -1,5 +1,5 @@
 //! TLS on both sides of the receiver: exporters that send by TLS, with and without certificates of their own, and
-//! a ClickHouse whose certificate a CA of one's own has signed. The simulator speaks no TLS; a relay of the test's
+//! a ClickHouse whose certificate a CA of one's own has signed; on one machine with Secrets in the file. The simulator speaks no TLS; a relay of the test's
 //! own speaks it for the simulator, and another one for ClickHouse.
 #![allow(
     clippy::unwrap_used,
@@ -16,10 +16,15 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use crds::receiver::{ReceiverConfig, TlsConfig};
-use e2e::{Sent, Simulator, System, SystemOptions, assert_balanced, assert_stored_exactly, wait_for};
+use e2e::{
+    Process, Sent, Simulator, System, SystemOptions, assert_balanced, assert_stored_exactly, free_port,
+    qoe_binary, wait_for,
+};
+use nix::sys::signal::Signal;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use tempfile::TempDir;
 use tls_relay::{Identity, TlsRelay, handshake};
@@ -246,4 +251,62 @@ fn front(url: &str, identity: &Identity) -> u16 {
         }
     });
     port
+}
+
+/// A document of a Secret with these values.
+fn secret(name: &str, values: &[(&str, &str)]) -> String {
+    let values: serde_json::Map<String, serde_json::Value> =
+        values.iter().map(|(key, value)| ((*key).to_string(), (*value).into())).collect();
+    let values = serde_json::to_string(&values).unwrap();
+    format!("---\napiVersion: v1\nkind: Secret\nmetadata: {{name: {name}}}\nstringData: {values}\n")
+}
+
+#[test]
+fn one_machine_finds_its_secrets_in_the_same_file() {
+    let (servers, exporters) = (Ca::new("servers"), Ca::new("exporters"));
+    // Another machine's ClickHouse, by https.
+    let system = System::prepare(&SystemOptions::default());
+    let password = fs::read_to_string(&system.config.clickhouse.password_file).unwrap();
+    let clickhouse = front(system.clickhouse_url(), &servers.sign("localhost"));
+    let (port, own) = (free_port(), servers.sign("127.0.0.1"));
+    let collector = format!(
+        "apiVersion: qoeplane.io/v1alpha1\nkind: QoeCollector\nmetadata: {{name: main}}\nspec:\n  dpis:\n  - id: 4\n    \
+         streams:\n    - type: Fullflow\n      port: {port}\n      transport: TCP\n      tls:\n        \
+         certificateSecretRef: {{name: receiver}}\n        clientCASecretRef: {{name: exporters}}\n  clickhouse:\n    \
+         database: elsewhere\n    external:\n      endpoints: [\"https://localhost:{clickhouse}\"]\n      \
+         credentialsSecretRef: {{name: clickhouse}}\n      tls: {{caSecretRef: {{name: servers}}}}\n"
+    );
+    let documents = [
+        collector,
+        secret("receiver", &[("tls.crt", &own.certificate), ("tls.key", &own.key)]),
+        secret("exporters", &[("ca.crt", &exporters.pem)]),
+        secret("servers", &[("ca.crt", &servers.pem)]),
+        secret("clickhouse", &[("username", "qoe"), ("password", password.trim())]),
+    ];
+    let dir = TempDir::new().unwrap();
+    fs::write(dir.path().join("qoe.yaml"), documents.concat()).unwrap();
+    let log = fs::File::create(dir.path().join("up.log")).unwrap();
+    let mut command = Command::new(qoe_binary());
+    command.arg("up").arg("-f").arg(dir.path().join("qoe.yaml")).arg("--data").arg(dir.path().join("data"));
+    let mut up = Process::start(command.stdout(log.try_clone().unwrap()).stderr(log));
+    let said = || fs::read_to_string(dir.path().join("up.log")).unwrap();
+    wait_for("qoe up", LONG, || {
+        assert!(up.is_running(), "{}", said());
+        said().contains("ready: everything").then_some(())
+    });
+    let relay = TlsRelay::start(
+        &format!("127.0.0.1:{port}"),
+        &servers.pem,
+        Some(exporters.sign("dpi.example")),
+        &rustls::version::TLS13,
+    );
+    let sent = Simulator::start(&["--to", &relay.address(), "--records", "50000"]).finish(LONG);
+    let expected = format!("{}\t{}", sent.records, sent.session_sum);
+    wait_for("all records", LONG, || {
+        let sql = "SELECT count(), sum(session_id) FROM elsewhere.fullflow WHERE dpi_id = 4";
+        (system.query(sql) == expected).then_some(())
+    });
+    assert!(!said().contains(password.trim()) && !said().contains("PRIVATE"), "{}", said());
+    up.signal(Signal::SIGTERM);
+    assert!(up.wait(LONG).success(), "{}", said());
 }

@@ -143,7 +143,8 @@ fn files_made_for_kubernetes() {
         &up.err(),
         &[
             &format!(
-                "streams[0].tls: not yet: without TLS, Fullflow on TCP port {} is not received",
+                "streams[0].tls: Secret receiver-tls is not in this file: add it as a document: without TLS, \
+                 Fullflow on TCP port {} is not received",
                 ports[0]
             ),
             "spec.clickhouse.managed: read as embedded",

@@ -10,13 +10,15 @@ use anyhow::{Context, bail};
 use crds::QoeCollector;
 use crds::clickhouse::{ClickHouseKind, External};
 use crds::desired::StorageVolumes;
+use crds::key_values::KeyValues;
 use crds::receiver::{ClickHouseTarget, ReceiverConfig};
 use crds::standalone::StandaloneOptions;
 use crds::validate::Problem;
 use embedded::{Child, Prepared, Settings};
 use schema::Plan;
 
-use super::Options;
+use super::configuration::Configuration;
+use super::{Options, secrets};
 
 const READY_WITHIN: Duration = Duration::from_secs(60);
 const STOP_WITHIN: Duration = Duration::from_secs(30);
@@ -40,10 +42,13 @@ struct Server {
 
 impl Database {
     /// Starts the embedded server, or finds out how to reach the external one.
-    pub fn start(options: &Options, collector: &QoeCollector) -> anyhow::Result<Database> {
+    pub fn start(options: &Options, documents: &Configuration) -> anyhow::Result<Database> {
+        let collector = &documents.collector;
         let database = collector.spec.clickhouse.database.clone();
         match collector.spec.clickhouse.kind() {
-            Some(ClickHouseKind::External(external)) => Database::external(options, external, database),
+            Some(ClickHouseKind::External(external)) => {
+                Database::external(options, external, database, &documents.values)
+            }
             Some(ClickHouseKind::Embedded(_) | ClickHouseKind::Managed(_)) | None => {
                 Database::embedded(options, database)
             }
@@ -73,23 +78,33 @@ impl Database {
         Ok(Database { target, storage, server: Some(server) })
     }
 
-    fn external(options: &Options, external: &External, database: String) -> anyhow::Result<Database> {
+    fn external(
+        options: &Options,
+        external: &External,
+        database: String,
+        documents: &[KeyValues],
+    ) -> anyhow::Result<Database> {
         let Some(url) = external.endpoints.first() else {
             bail!("clickhouse.external.endpoints: expected at least one address");
         };
-        let Some(password_file) = options.clickhouse_password_file.clone() else {
-            bail!(
-                "clickhouse.external: the Secret {} cannot be read outside Kubernetes: give --clickhouse-user and --clickhouse-password-file",
-                external.credentials_secret_ref.name
-            );
+        let data = fs::canonicalize(&options.data.path)?;
+        let secret = &external.credentials_secret_ref.name;
+        let given = options.clickhouse_password_file.clone();
+        let (user, password_file) = match given {
+            Some(file) => (options.clickhouse_user.clone(), file),
+            None => match secrets::of_clickhouse(&data, secret, documents)? {
+                Some(login) => login,
+                None => bail!(
+                    "clickhouse.external: the Secret {secret} is not in this file: add it as a document, or give --clickhouse-user and --clickhouse-password-file"
+                ),
+            },
         };
-        let target = ClickHouseTarget {
-            url: url.clone(),
-            user: options.clickhouse_user.clone(),
-            password_file,
-            database,
-            ca_file: None,
+        let authority = external.tls.as_ref().and_then(|tls| tls.ca_secret_ref.as_ref());
+        let ca_file = match authority {
+            Some(reference) => Some(secrets::of_authority(&data, &reference.name, documents)?),
+            None => None,
         };
+        let target = ClickHouseTarget { url: url.clone(), user, password_file, database, ca_file };
         Ok(Database { target, storage: None, server: None })
     }
 
@@ -97,13 +112,16 @@ impl Database {
     pub fn prepare(
         &self,
         options: &Options,
-        collector: &QoeCollector,
+        documents: &Configuration,
     ) -> anyhow::Result<(usize, ReceiverConfig)> {
+        let collector = &documents.collector;
         let data_dir = fs::canonicalize(&options.data.path)?;
+        let secrets = secrets::of_streams(&data_dir, &collector.spec.dpis, &documents.values)?;
         let version = env!("CARGO_PKG_VERSION").to_string();
         let standalone = StandaloneOptions {
             listen: options.listen,
             http: options.http,
+            secrets,
             ..StandaloneOptions::new(data_dir, version, self.target.clone())
         };
         let (config, not_yet) = ReceiverConfig::from_collector(collector, &standalone);
@@ -121,7 +139,8 @@ impl Database {
         let password = fs::read_to_string(&self.target.password_file).with_context(|| {
             format!("cannot read the password file {}", self.target.password_file.display())
         })?;
-        let client = schema::connect(&self.target.url, &self.target.user, password.trim(), None)?;
+        let ca = self.target.ca_file.as_ref().map(fs::read).transpose()?;
+        let client = schema::connect(&self.target.url, &self.target.user, password.trim(), ca.as_deref())?;
         let spec = &collector.spec;
         let wrong = |problems: &[Problem]| {
             let lines: Vec<String> =

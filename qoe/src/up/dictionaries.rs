@@ -54,7 +54,8 @@ impl Dictionaries {
         let password = fs::read_to_string(&target.password_file)
             .with_context(|| format!("cannot read the password file {}", target.password_file.display()))?;
         let password = password.trim();
-        let client = schema::connect(&target.url, &target.user, password, None)?;
+        let ca = target.ca_file.as_ref().map(fs::read).transpose()?;
+        let client = schema::connect(&target.url, &target.user, password, ca.as_deref())?;
         Ok(Dictionaries {
             file: file.to_path_buf(),
             data: data.to_path_buf(),

@@ -7,6 +7,7 @@ mod database;
 mod dictionaries;
 mod live;
 mod receiver;
+mod secrets;
 
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -74,9 +75,9 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
 
     let documents = configuration::load(&options.file)?;
     let _lock = options.data.lock()?;
-    let mut database = Database::start(options, &documents.collector)?;
+    let mut database = Database::start(options, &documents)?;
     say(&format!("ready: {database}"));
-    let (steps, config) = database.prepare(options, &documents.collector)?;
+    let (steps, config) = database.prepare(options, &documents)?;
     say(&format!("ready: database {} ({steps} schema steps)", config.clickhouse.database));
     let mut dictionaries =
         Dictionaries::new(&options.file, &options.data.path, &documents, &config.clickhouse)?;

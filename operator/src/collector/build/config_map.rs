@@ -1,6 +1,7 @@
 //! The ConfigMap with a receiver's configuration. The whole of it is mounted, so that the kubelet brings
 //! changes to a running receiver. Must not hold anything secret.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
@@ -30,7 +31,12 @@ pub(super) fn config(receiver: &Receiver<'_>, notes: &mut Notes) -> Result<Recei
     let any = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
     let place = Place {
         listen: any,
-        secrets: Some(SecretFiles { tls: TLS_DIR.into(), client_ca: CLIENT_CA_DIR.into() }),
+        // A pod does not start before its Secrets are there.
+        secrets: SecretFiles {
+            tls: TLS_DIR.into(),
+            client_ca: CLIENT_CA_DIR.into(),
+            missing: BTreeMap::new(),
+        },
         quota_percent: QUOTA_PERCENT,
     };
     let mut dpi = dpi_config(path, dpi, &collector.spec.elements, &place, notes);
