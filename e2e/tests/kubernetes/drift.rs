@@ -44,10 +44,15 @@ pub fn what_was_changed_by_hand_comes_back(scenario: &Scenario) {
     }
     wait_ready(scenario);
 
-    // The StatefulSet had three pods for a moment.
-    wait_until("one pod", DEADLINE, || {
-        let pods = pod_lives(scenario);
-        if pods.len() == 1 { Ok(()) } else { Err(format!("{pods:?}")) }
+    // The StatefulSet had three pods for a moment, and then there was another in its place: its one pod is to be there.
+    wait_until("one pod of the StatefulSet that is there now", DEADLINE, || {
+        let owner = scenario.get("statefulset", NAME)?["metadata"]["uid"].clone();
+        let pods = scenario.list("pods", "qoeplane.io/collector=main")?;
+        let is_its_own = |pod: &serde_json::Value| {
+            let metadata = &pod["metadata"];
+            metadata["ownerReferences"][0]["uid"] == owner && metadata["deletionTimestamp"].is_null()
+        };
+        if pods.len() == 1 && pods.iter().all(is_its_own) { Ok(()) } else { Err(format!("{pods:?}")) }
     });
     wait_ready(scenario);
     let lives = pod_lives(scenario);

@@ -111,11 +111,16 @@ pub fn status(facts: &Facts, previous: Option<&QoeCollectorStatus>) -> QoeCollec
         version: facts.version.clone().or_else(|| previous.and_then(|previous| previous.version.clone())),
         conditions: conditions::conditions(facts, earlier),
         receivers_ready: Some(format!("{ready}/{}", facts.receivers.len())),
-        totals: Some(numbers::totals(&facts.receivers)),
+        // An object that has become empty would be refused: applied, it turns into null.
+        totals: unless_empty(numbers::totals(&facts.receivers)),
         receivers: facts.receivers.iter().map(receivers::state).collect(),
-        schema: Some(facts.schema.state.clone()),
+        schema: unless_empty(facts.schema.state.clone()),
         updated_at: Some(Time(facts.now)),
     }
+}
+
+fn unless_empty<T: Default + PartialEq>(part: T) -> Option<T> {
+    (part != T::default()).then_some(part)
 }
 
 /// Whether the new status is worth a write.

@@ -80,6 +80,33 @@ fn all_is_well() {
     assert_eq!(status.totals.unwrap().received.as_deref(), Some("2.0k"));
 }
 
+/// Server-side apply turns an object whose fields have all gone into null, which is then refused: the status would
+/// stay as it was while nobody answers.
+#[test]
+fn nothing_in_a_status_is_an_empty_object() {
+    fn look(value: &serde_json::Value, path: &str) {
+        match value {
+            serde_json::Value::Object(fields) => {
+                assert!(!fields.is_empty(), "{path} is empty");
+                fields.iter().for_each(|(name, field)| look(field, &format!("{path}.{name}")));
+            }
+            serde_json::Value::Array(items) => items.iter().for_each(|item| look(item, path)),
+            serde_json::Value::Null => panic!("{path} is null"),
+            _ => {}
+        }
+    }
+    let mut nobody_answers = facts();
+    for receiver in &mut nobody_answers.receivers {
+        receiver.status = None;
+    }
+    let nobody_there = Facts { receivers: Vec::new(), ..facts() };
+    let mut no_schema = facts();
+    no_schema.schema = SchemaReport::unknown("the object is refused");
+    for facts in [facts(), nobody_answers, nobody_there, no_schema] {
+        look(&serde_json::to_value(status(&facts, None)).unwrap(), "status");
+    }
+}
+
 #[test]
 fn ready_needs_every_receiver_and_the_schema() {
     let names = ["Ready", "Reconciling", "Stalled"];
