@@ -6,6 +6,8 @@ use std::io::Write;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -55,6 +57,9 @@ pub(crate) fn absolute(settings: &Settings) -> Result<Settings, ServerError> {
     Ok(settings)
 }
 
+/// Far longer than a process is a copy of its parent.
+const FORKED: Duration = Duration::from_millis(500);
+
 /// Takes the server's lock, which lasts as long as the file is open.
 pub(crate) fn lock(layout: &Layout) -> Result<File, ServerError> {
     make_dir(&layout.root)?;
@@ -62,11 +67,17 @@ pub(crate) fn lock(layout: &Layout) -> Result<File, ServerError> {
         .truncate(false)
         .open(&layout.lock)
         .map_err(|source| ServerError::NotWritable { path: layout.lock.clone(), source })?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(ServerError::Locked { path: layout.root.clone() }),
-        Err(TryLockError::Error(source)) => {
-            Err(ServerError::System { what: "lock the data directory", source })
+    let begun = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            // A process that another thread is just starting holds a copy of every open file, and of a lock that was
+            // given back meanwhile, until it has become another program.
+            Err(TryLockError::WouldBlock) if begun.elapsed() < FORKED => thread::sleep(FORKED / 50),
+            Err(TryLockError::WouldBlock) => return Err(ServerError::Locked { path: layout.root.clone() }),
+            Err(TryLockError::Error(source)) => {
+                return Err(ServerError::System { what: "lock the data directory", source });
+            }
         }
     }
 }
