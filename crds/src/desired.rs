@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use schema::{Desired, ElementError, TableOptions};
+use schema::{AggregateOptions, Desired, ElementError, Family, TableOptions};
 
 use crate::clickhouse::{ClickHouseKind, StoragePolicy};
 use crate::collector::QoeCollectorSpec;
+use crate::duration::Duration;
 use crate::stream::StreamType;
 use crate::validate::{FieldPath, Problem};
 
@@ -34,31 +35,61 @@ pub fn desired(spec: &QoeCollectorSpec, storage: Option<&StorageVolumes>) -> Res
     let database = &spec.clickhouse.database;
     let mut desired = Desired::new(database);
     let mut problems = Vec::new();
-    for stream_type in StreamType::ALL {
-        let kept = spec.tables.raw(stream_type);
-        let mut options = TableOptions::new(database, stream_type.table());
-        options.keep_for = Some(kept.keep_for().as_millis() / 1000);
+    let mut options_of = |table: &str, keep_for: Option<Duration>, cold_after: Option<Duration>| {
+        let mut options = TableOptions::new(database, table);
+        options.keep_for = keep_for.map(|keep| keep.as_millis() / 1000);
         if let Some(storage) = &storage {
             options.storage_policy = Some(storage.policy.clone());
         }
-        if let Some(after) = kept.move_to_cold_after {
+        if let Some(after) = cold_after {
             match storage.as_ref().and_then(|storage| storage.cold_volume.clone()) {
                 Some(cold) => {
                     options.cold_volume = cold;
                     options.move_to_cold_after = Some(after.as_millis() / 1000);
                 }
                 None => problems.push(Problem {
-                    path: root.field("tables").field(stream_type.table()).field("moveToColdAfter"),
+                    path: root.field("tables").field(table).field("moveToColdAfter"),
                     message: no_cold_volume(spec).to_owned(),
                 }),
             }
         }
+        options
+    };
+    let mut raw = Vec::new();
+    for stream_type in StreamType::ALL {
+        let kept = spec.tables.raw(stream_type);
+        raw.push(options_of(stream_type.table(), Some(kept.keep_for()), kept.move_to_cold_after));
+        let Some(aggregate) = spec.tables.aggregate(stream_type) else { continue };
+        let family = family(stream_type);
+        let Some(wide) = family.tables.first() else { continue };
+        let options = options_of(wide.name, aggregate.keep_for, aggregate.move_to_cold_after);
+        for table in &family.tables {
+            let options = AggregateOptions {
+                table: TableOptions { table: table.name.to_owned(), ..options.clone() },
+                minutes: table.minutes_with(aggregate.interval.minutes()),
+                rollups: aggregate.rollups(),
+            };
+            desired = desired.with_table(family.table(table, &options));
+        }
+    }
+    for (stream_type, options) in StreamType::ALL.into_iter().zip(raw) {
         match crate::declare::stream(stream_type, &spec.elements) {
             Ok(stream) => desired = desired.with_table(stream.table(&options)),
             Err(error) => problems.push(element_problem(&root, spec, stream_type, &error)),
         }
     }
     if problems.is_empty() { Ok(desired) } else { Err(problems) }
+}
+
+/// The aggregates of a stream.
+pub fn family(stream_type: StreamType) -> &'static Family {
+    match stream_type {
+        StreamType::Fullflow => schema::aggregates::fullflow(),
+        StreamType::Clickstream => schema::aggregates::clickstream(),
+        StreamType::GtpFlow => schema::aggregates::gtpflow(),
+        StreamType::NatFlow => schema::aggregates::natflow(),
+        StreamType::DnsFlow => schema::aggregates::dnsflow(),
+    }
 }
 
 fn volumes(policy: &StoragePolicy) -> StorageVolumes {

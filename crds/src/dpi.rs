@@ -186,4 +186,7 @@ pub struct Tuning {
     /// The longest a record waits for others before it is inserted into ClickHouse.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_delay: Option<Duration>,
+    /// How long records are gathered before aggregates are written; five times as long if they are few.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flush_interval: Option<Duration>,
 }

@@ -8,6 +8,7 @@
 //! fields are optional and left out when they have their default, so that a newer program writes the
 //! same bytes for what has not changed.
 
+mod aggregates;
 mod enrichment;
 mod restart;
 mod status;
@@ -17,11 +18,12 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use aggregates::{AggregatesConfig, Aggregation};
 pub use enrichment::{EnrichmentConfig, Marks};
 pub use schema::hash_of;
 pub use status::{
-    ByReason, DestinationStatus, DictionariesStatus, DpiStatus, GapStatus, JournalStatus, SequenceStatus,
-    Status, StreamStatus, TAKES_A_RESTART, WireStatus,
+    AggregateStatus, ByReason, DestinationStatus, DictionariesStatus, DpiStatus, GapStatus, JournalStatus,
+    SequenceStatus, Status, StreamStatus, TAKES_A_RESTART, WireStatus,
 };
 
 use crate::collector::NodePolicy;
@@ -54,6 +56,9 @@ pub struct ReceiverConfig {
     /// What is made of records while they are stored.
     #[serde(default, skip_serializing_if = "is_default")]
     pub enrichment: EnrichmentConfig,
+    /// What is gathered of them besides.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub aggregates: AggregatesConfig,
 }
 
 /// A ClickHouse server's HTTP interface.
@@ -88,6 +93,9 @@ pub struct DpiConfig {
     pub max_delay_ms: u64,
     /// Inserts in flight, per stream.
     pub inserters: usize,
+    /// How long records are gathered for aggregates, in milliseconds; absent: a minute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flush_interval_ms: Option<u64>,
 }
 
 /// One listener.

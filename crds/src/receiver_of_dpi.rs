@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use crate::clickhouse::ClickHouseKind;
 use crate::collector::QoeCollectorSpec;
 use crate::dpi::{Dpi, ReceiverSpec};
-use crate::enrichment::{CustomElement, Enrichment, HostName, SubscriberFilter};
+use crate::enrichment::CustomElement;
 use crate::receiver::{DpiConfig, JournalConfig, StreamConfig, TlsConfig};
 use crate::stream::Stream;
 use crate::validate::FieldPath;
@@ -94,6 +94,7 @@ pub fn dpi_config(
         journal: JournalConfig::default(),
         max_delay_ms: DEFAULT_MAX_DELAY_MS,
         inserters: DEFAULT_INSERTERS,
+        flush_interval_ms: None,
     };
     if let Some(receiver) = &dpi.receiver {
         apply_receiver(&path.field("receiver"), receiver, &mut config, notes);
@@ -162,6 +163,7 @@ fn apply_receiver(path: &FieldPath, receiver: &ReceiverSpec, config: &mut DpiCon
     if let Some(delay) = tuning.max_delay {
         config.max_delay_ms = delay.as_millis();
     }
+    config.flush_interval_ms = tuning.flush_interval.map(|interval| interval.as_millis());
     if let Some(inserters) = tuning.inserters {
         config.inserters = usize::try_from(inserters).unwrap_or(DEFAULT_INSERTERS).max(1);
     }
@@ -189,27 +191,6 @@ pub fn note_collector(path: &FieldPath, spec: &QoeCollectorSpec, notes: &mut Not
         }
         if external.cluster.is_some() {
             notes.add(path.field("cluster"), "not yet: clusters");
-        }
-    }
-    let tables = path.field("tables");
-    for (name, given) in [
-        ("fullflow_agg", spec.tables.fullflow_agg.is_some()),
-        ("clickstream_agg", spec.tables.clickstream_agg.is_some()),
-        ("natflow_agg", spec.tables.natflow_agg.is_some()),
-    ] {
-        if given {
-            notes.add(tables.field(name), "not yet: there are no aggregates");
-        }
-    }
-    let enrichment = path.field("enrichment");
-    let Enrichment { subscriber_filter, subscriber_exclude, host, .. } = &spec.enrichment;
-    for (name, given) in [
-        ("subscriberFilter", *subscriber_filter != SubscriberFilter::default()),
-        ("subscriberExclude", *subscriber_exclude != SubscriberFilter::default()),
-        ("host", *host != HostName::default()),
-    ] {
-        if given {
-            notes.add(enrichment.field(name), "acts on aggregates, which there are not yet");
         }
     }
 }

@@ -84,6 +84,7 @@ impl ReceiverConfig {
             cpu_features: Vec::new(),
             cpu_policy: NodePolicy::default(),
             enrichment: (&collector.spec.enrichment).into(),
+            aggregates: (&collector.spec.tables).into(),
         };
         (config, notes.0)
     }

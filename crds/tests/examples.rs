@@ -98,13 +98,16 @@ fn the_full_example_is_understood_on_one_machine() {
     assert_eq!(names, ["clickstream", "fullflow-v6"]);
     assert_eq!(config.dpis[0].journal.quota_bytes, 50 << 30);
     assert_eq!(config.dpis[0].inserters, 4);
+    let fullflow = config.aggregates.fullflow.as_ref().unwrap();
+    assert_eq!((fullflow.interval.minutes(), fullflow.keys.as_ref().unwrap().len()), (15, 9));
+    assert_eq!(config.aggregates.natflow.as_ref().unwrap().keys.as_ref().unwrap()[2], "SourceIPv4");
+    assert_eq!((config.aggregates.gtpflow, config.aggregates.dnsflow), (None, None));
     let lines: Vec<String> = not_yet.iter().map(ToString::to_string).collect();
     for expected in [
         "spec.dpis[0].streams[0].tls: Secret receiver-tls is not in this file: without TLS, Fullflow on TCP port 1500 is not \
          received",
         "spec.dpis[0].receiver.exposure: has no meaning on one machine, ignored",
         "spec.clickhouse.managed: read as embedded, with hot and cold directories",
-        "spec.tables.fullflow_agg: not yet: there are no aggregates",
     ] {
         assert!(lines.iter().any(|line| line == expected), "{expected} is not in {lines:#?}");
     }

@@ -186,7 +186,7 @@ fn each_mistake_is_named() {
         (
             17,
             "    fulflow: {keepFor: 24h}",
-            "c.yaml:17:5: spec.tables.fulflow: unknown field, did you mean `fullflow`? (known fields: fullflow, clickstream, gtpflow, natflow, dnsflow, fullflow_agg, clickstream_agg, natflow_agg)",
+            "c.yaml:17:5: spec.tables.fulflow: unknown field, did you mean `fullflow`? (known fields: fullflow, clickstream, gtpflow, natflow, dnsflow, fullflow_agg, clickstream_agg, gtpflow_agg, natflow_agg, dnsflow_agg)",
         ),
         (
             17,

@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use crds::collector::NodePolicy;
 use crds::receiver::{
-    ClickHouseTarget, DpiConfig, JournalConfig, ReceiverConfig, Status, StreamConfig, StreamStatus,
+    AggregateStatus, ClickHouseTarget, DpiConfig, JournalConfig, ReceiverConfig, Status, StreamConfig,
+    StreamStatus,
 };
+use crds::tables::Tables;
 use crds::{CustomElement, StreamType, Transport};
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
@@ -28,6 +30,8 @@ pub type Configure = Box<dyn Fn(&mut ReceiverConfig)>;
 pub struct SystemOptions {
     /// The receiver's configuration, if not the usual one.
     pub configure: Option<Configure>,
+    /// `spec.tables` of the collector as JSON; its aggregates are gathered.
+    pub tables: Option<&'static str>,
 }
 
 /// What a table holds.
@@ -52,6 +56,7 @@ pub struct System {
     receiver: Option<Process>,
     clickhouse_url: String,
     elements: Vec<CustomElement>,
+    tables: &'static str,
     /// Dropped last: the processes above write to it until they are killed.
     dir: TempDir,
 }
@@ -67,7 +72,12 @@ impl System {
 
     /// Starts both with all streams of both DPIs, and fields of the user's own.
     pub fn start_all_streams(elements: Vec<CustomElement>) -> System {
-        let mut system = System::prepare_streams(&SystemOptions::default(), &StreamType::ALL, elements);
+        System::start_streams(&SystemOptions::default(), elements)
+    }
+
+    /// The same with what a test wants otherwise.
+    pub fn start_streams(options: &SystemOptions, elements: Vec<CustomElement>) -> System {
+        let mut system = System::prepare_streams(options, &StreamType::ALL, elements);
         system.start_receiver();
         system
     }
@@ -83,7 +93,8 @@ impl System {
         elements: Vec<CustomElement>,
     ) -> System {
         let dir = TempDir::new().unwrap();
-        let up = start_database(dir.path(), 0, &elements);
+        let tables = options.tables.unwrap_or("{}");
+        let up = start_database(dir.path(), 0, &elements, tables);
         let clickhouse_url = wait_for("ClickHouse", SOON, || database_url(dir.path()));
         let target = ClickHouseTarget {
             url: clickhouse_url.clone(),
@@ -105,12 +116,13 @@ impl System {
             cpu_features: Vec::new(),
             cpu_policy: NodePolicy::default(),
             enrichment: Default::default(),
+            aggregates: (&serde_json::from_str::<Tables>(tables).unwrap()).into(),
         };
         if let Some(configure) = &options.configure {
             configure(&mut config);
         }
         std::fs::create_dir_all(&config.data_dir).unwrap();
-        System { dir, config, up: Some(up), receiver: None, clickhouse_url, elements }
+        System { dir, config, up: Some(up), receiver: None, clickhouse_url, elements, tables }
     }
 
     /// The receiver's configuration file; another than that of the receiver that `qoe up` starts.
@@ -162,7 +174,7 @@ impl System {
     /// Starts ClickHouse again on the same port.
     pub fn start_clickhouse(&mut self) {
         let port = self.clickhouse_url.rsplit(':').next().unwrap().parse().unwrap();
-        self.up = Some(start_database(self.dir.path(), port, &self.elements));
+        self.up = Some(start_database(self.dir.path(), port, &self.elements, self.tables));
         wait_for("ClickHouse", SOON, || self.try_query("SELECT 1").ok());
     }
 
@@ -283,6 +295,20 @@ impl System {
         }
     }
 
+    /// Waits until everything that a stream's journal holds is in its aggregates, all of them.
+    pub fn wait_until_aggregated(&self, dpi: u16, stream: &str) -> StreamStatus {
+        self.wait_until_stored_of(dpi, stream);
+        wait_for("the aggregates", SOON * 4, || {
+            let status = self.stream_of(dpi, stream);
+            let is_there = |aggregate: &AggregateStatus| {
+                aggregate.groups == 0
+                    && aggregate.destination.waiting == 0
+                    && aggregate.destination.decoded == status.destination.decoded
+            };
+            (!status.aggregates.is_empty() && status.aggregates.iter().all(is_there)).then_some(status)
+        })
+    }
+
     /// Where the receiver's log goes.
     pub fn receiver_log(&self) -> PathBuf {
         self.dir.path().join("receiver.log")
@@ -314,11 +340,12 @@ fn dpi(id: u16, transport: Transport, streams: &[StreamType], elements: &[Custom
         journal: JournalConfig { keep_after_commit_ms: 1_000, ..JournalConfig::default() },
         max_delay_ms: 500,
         inserters: 2,
+        flush_interval_ms: Some(500),
     }
 }
 
 /// `qoe up` with one stream on a port of its own that nobody uses: it brings ClickHouse and the schema.
-fn start_database(dir: &Path, http_port: u16, elements: &[CustomElement]) -> Process {
+fn start_database(dir: &Path, http_port: u16, elements: &[CustomElement], tables: &str) -> Process {
     let file = dir.join("database.yaml");
     let port = free_port();
     let elements = serde_json::to_string(elements).unwrap();
@@ -326,7 +353,7 @@ fn start_database(dir: &Path, http_port: u16, elements: &[CustomElement]) -> Pro
         &file,
         format!(
             "apiVersion: qoeplane.io/v1alpha1\nkind: QoeCollector\nmetadata: {{name: database}}\nspec:\n  dpis:\n    \
-             - id: 65000\n      streams: [{{type: Fullflow, port: {port}, transport: TCP}}]\n  clickhouse: {{embedded: {{}}}}\n  elements: {elements}\n"
+             - id: 65000\n      streams: [{{type: Fullflow, port: {port}, transport: TCP}}]\n  clickhouse: {{embedded: {{}}}}\n  elements: {elements}\n  tables: {tables}\n"
         ),
     )
     .unwrap();

@@ -172,6 +172,7 @@ fn a_dictionary_changes_a_hundred_times_under_a_million_records() {
     const SWAPS: u32 = 100;
     let system = System::start(&SystemOptions {
         configure: Some(Box::new(|config| config.dpis[0].max_delay_ms = 50)),
+        ..SystemOptions::default()
     });
     let (to, few) = (system.address(0), ["--hosts", "1000", "--subscribers", "5000"]);
     let first = Simulator::start(&[&["--to", &to, "--records", "20000"], &few[..]].concat()).finish(LONG);
@@ -251,6 +252,7 @@ fn a_start_without_a_server_is_enriched_by_what_was_fetched_before() {
 fn natflow_from_fullflow_is_exact_through_kills() {
     let mut system = System::start(&SystemOptions {
         configure: Some(Box::new(|config| config.enrichment.nat_from_fullflow = true)),
+        ..SystemOptions::default()
     });
     let mut runs: Vec<Sent> = Vec::new();
     for seed in ["1", "2", "3"] {

@@ -70,6 +70,7 @@ fn start(decide: impl Fn(u64) -> Fate + Send + Sync + 'static) -> (System, Relay
                 dpi.max_delay_ms = 100;
             }
         })),
+        ..SystemOptions::default()
     };
     let mut system = System::prepare(&options);
     let relay = Relay::start(system.clickhouse_url(), "qoestor.fullflow", decide);

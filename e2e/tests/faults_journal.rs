@@ -102,6 +102,7 @@ fn notes_that_are_cut_or_gone() {
                 dpi.journal.keep_after_commit_ms = 600_000;
             }
         })),
+        ..SystemOptions::default()
     };
     let mut system = System::start(&options);
     let mut runs = Vec::new();
@@ -163,8 +164,10 @@ fn newest_frames_that_are_gone() {
 
 #[test]
 fn damaged_frames_are_the_only_loss() {
-    let options =
-        SystemOptions { configure: Some(Box::new(|config| config.dpis[0].journal.segment_bytes = 16 << 20)) };
+    let options = SystemOptions {
+        configure: Some(Box::new(|config| config.dpis[0].journal.segment_bytes = 16 << 20)),
+        ..SystemOptions::default()
+    };
     let mut system = System::start(&options);
     system.kill_clickhouse();
     let sent = send(&system, 400_000, 121);
@@ -202,6 +205,7 @@ fn full() {
                 dpi.journal.keep_after_commit_ms = 600_000;
             }
         })),
+        ..SystemOptions::default()
     };
     let mut system = System::start(&options);
     system.kill_clickhouse();
@@ -251,6 +255,7 @@ fn delayed(max_delay_ms: u64) -> SystemOptions {
                 dpi.max_delay_ms = max_delay_ms;
             }
         })),
+        ..SystemOptions::default()
     }
 }
 

@@ -150,6 +150,7 @@ fn with_delay(max_delay_ms: u64) -> SystemOptions {
                 dpi.max_delay_ms = max_delay_ms;
             }
         })),
+        ..SystemOptions::default()
     }
 }
 

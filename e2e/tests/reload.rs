@@ -28,7 +28,7 @@ use nix::unistd::Pid;
 const LONG: Duration = Duration::from_secs(600);
 
 fn configured(configure: impl Fn(&mut ReceiverConfig) + 'static) -> SystemOptions {
-    SystemOptions { configure: Some(Box::new(configure)) }
+    SystemOptions { configure: Some(Box::new(configure)), ..SystemOptions::default() }
 }
 
 /// Waits until everything in the configuration file is in force.

@@ -134,6 +134,7 @@ fn observation_domains_are_dpis_and_survive_kills() {
             config.dpis[0].max_delay_ms = 1_500;
             config.dpis[0].streams[0].domains = vec![Domain { id: 70, dpi: 5 }, Domain { id: 71, dpi: 6 }];
         })),
+        ..SystemOptions::default()
     });
     let (mut sent, mut expected) = (Vec::new(), [(0_u64, 0_u64); 3]);
     for seed in 1..6_u64 {

@@ -89,7 +89,7 @@ impl Files {
 
 fn with_tls(tls: TlsConfig) -> SystemOptions {
     let configure = move |config: &mut ReceiverConfig| config.dpis[0].streams[0].tls = Some(tls.clone());
-    SystemOptions { configure: Some(Box::new(configure)) }
+    SystemOptions { configure: Some(Box::new(configure)), ..SystemOptions::default() }
 }
 
 fn refused(system: &System, reason: &str) -> u64 {

@@ -50,7 +50,7 @@ fn destination(committed: &Committed) -> LedgerRow {
 }
 
 /// What was added from `before` to `now`.
-fn difference(now: &LedgerRow, before: &LedgerRow) -> LedgerRow {
+pub fn difference(now: &LedgerRow, before: &LedgerRow) -> LedgerRow {
     let by_reason = |now: &std::collections::BTreeMap<String, u64>,
                      before: &std::collections::BTreeMap<String, u64>| {
         now.iter()

@@ -13,12 +13,14 @@
 //! - [`enrich`]: what is made of decoded columns; [`dictionaries`]: what it is made by, followed in the database;
 //! - [`intent_log`]: what is about to be inserted and what is settled;
 //! - [`insert`]: ranges, tokens, retries, settlement;
+//! - [`aggregate`]: another reader of a journal, which gathers records into groups; its outbox;
 //! - [`ledger`], [`status`], [`metrics`], [`http`]: the three balances, for tables, people, machines;
 //! - [`config`] and [`reload`]: the configuration, and what changes in it meanwhile; [`cpu`];
 //! - [`stream`] and [`run`]: put together and run; [`inspect`]: journals from outside.
 //!
 //! What is promised is in `docs/guarantees.md`; the protocol's model is in `tests/protocol_model`.
 
+pub mod aggregate;
 pub mod config;
 pub mod cpu;
 pub mod decode;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
-use crds::receiver::{DestinationStatus, StreamStatus};
+use crds::receiver::{AggregateStatus, DestinationStatus, StreamStatus};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
@@ -223,6 +223,52 @@ struct NatFigure {
     value: fn(&DestinationStatus) -> u64,
 }
 
+/// Of the aggregates of a stream, told apart by table.
+struct AggregateFigure {
+    name: &'static str,
+    help: &'static str,
+    value: fn(&AggregateStatus) -> u64,
+}
+
+const AGGREGATE_COUNTERS: [AggregateFigure; 4] = [
+    AggregateFigure {
+        name: "aggregate_records_decoded",
+        help: "Records read for aggregates",
+        value: |a| a.destination.decoded,
+    },
+    AggregateFigure {
+        name: "aggregate_records_stored",
+        help: "Records in aggregates that ClickHouse acknowledged",
+        value: |a| a.destination.stored,
+    },
+    AggregateFigure {
+        name: "aggregate_insert_retries",
+        help: "Inserts of aggregates tried again since the process began",
+        value: |a| a.destination.retries,
+    },
+    AggregateFigure {
+        name: "aggregate_clock_skew",
+        help: "Records counted at their arrival, being more than a day off",
+        value: |a| a.clock_skew,
+    },
+];
+
+const AGGREGATE_GAUGES: [AggregateFigure; 2] = [
+    AggregateFigure {
+        name: "aggregate_records_waiting",
+        help: "Records in aggregates that are not acknowledged yet",
+        value: |a| a.destination.waiting,
+    },
+    AggregateFigure {
+        name: "aggregate_groups",
+        help: "Groups gathered and not sent yet",
+        value: |a| a.groups,
+    },
+];
+
+/// Rules by which aggregates leave records out.
+const FILTERS: [&str; 3] = ["excluded", "no_translation", "not_local"];
+
 /// One family of counters that are told apart by reason.
 struct ByReason {
     name: &'static str,
@@ -299,6 +345,7 @@ impl Collector for Streams {
             let Some(nat) = &status.nat else { continue };
             family.encode_family(labels)?.encode_gauge(&i64::try_from(nat.waiting).unwrap_or(i64::MAX))?;
         }
+        encode_aggregates(&mut encoder, &read)?;
         for by_reason in &BY_REASON {
             let mut family =
                 encoder.encode_descriptor(by_reason.name, by_reason.help, None, MetricType::Counter)?;
@@ -317,4 +364,45 @@ impl Collector for Streams {
         }
         Ok(())
     }
+}
+
+fn encode_aggregates(
+    encoder: &mut DescriptorEncoder<'_>,
+    read: &[(Labels, StreamStatus)],
+) -> Result<(), fmt::Error> {
+    let all = || {
+        read.iter().flat_map(|(labels, status)| {
+            status.aggregates.iter().map(move |aggregate| {
+                let mut labels = labels.clone();
+                labels.push(("table", aggregate.destination.table.clone()));
+                (labels, aggregate)
+            })
+        })
+    };
+    for figure in &AGGREGATE_COUNTERS {
+        let mut family = encoder.encode_descriptor(figure.name, figure.help, None, MetricType::Counter)?;
+        for (labels, aggregate) in all() {
+            let value = (figure.value)(aggregate);
+            family.encode_family(&labels)?.encode_counter::<NoLabelSet, u64, u64>(&value, None)?;
+        }
+    }
+    let help = "Records that aggregates leave out, by rule";
+    let mut family =
+        encoder.encode_descriptor("aggregate_records_filtered", help, None, MetricType::Counter)?;
+    for (labels, aggregate) in all() {
+        for rule in FILTERS {
+            let mut labels = labels.clone();
+            labels.push(("rule", rule.to_string()));
+            let count = aggregate.destination.filtered.get(rule).copied().unwrap_or(0);
+            family.encode_family(&labels)?.encode_counter::<NoLabelSet, u64, u64>(&count, None)?;
+        }
+    }
+    for figure in &AGGREGATE_GAUGES {
+        let mut family = encoder.encode_descriptor(figure.name, figure.help, None, MetricType::Gauge)?;
+        for (labels, aggregate) in all() {
+            let value = i64::try_from((figure.value)(aggregate)).unwrap_or(i64::MAX);
+            family.encode_family(&labels)?.encode_gauge(&value)?;
+        }
+    }
+    Ok(())
 }

@@ -18,7 +18,7 @@ use crate::dictionaries::Follower;
 use crate::insert::{Access, Target};
 use crate::journal::lock;
 use crate::listen::TlsPem;
-use crate::stream::{StreamHandle, durability};
+use crate::stream::{StreamHandle, durability, flush_after};
 use crate::{cpu, log_limit};
 
 /// How often the files are looked at.
@@ -277,6 +277,7 @@ struct Checked {
 fn apply_dpi(stream: &StreamHandle, dpi: &DpiConfig) -> std::io::Result<()> {
     let max_delay = Duration::from_millis(dpi.max_delay_ms);
     stream.pipelines().for_each(|pipeline| pipeline.set_max_delay(max_delay));
+    stream.aggregators.iter().for_each(|aggregator| aggregator.set_flush_after(flush_after(dpi)));
     stream.journal.quota().resize(dpi.journal.quota_bytes);
     let (fsync, keep_after_commit) = durability(&dpi.journal);
     stream.journal.set_durability(fsync, keep_after_commit)

@@ -159,6 +159,8 @@ fn prepare_all(
                 },
                 known: known.get(&dpi.id).cloned().unwrap_or_default(),
                 nat_from_fullflow: config.enrichment.nat_from_fullflow,
+                aggregates: config.aggregates.clone(),
+                collector: config.collector.clone(),
                 stop: stop.clone(),
             };
             prepared.push(stream::prepare(&config.data_dir, dpi, stream, surroundings)?);
@@ -280,18 +282,17 @@ fn stop_in_order(
 ) {
     let deadline = Instant::now() + STOP_WITHIN;
     stop.store(true, Ordering::Relaxed);
-    let pipelines = || streams.iter().flat_map(|stream| stream.pipelines());
-    pipelines().for_each(|pipeline| pipeline.hurry());
+    streams.iter().for_each(|stream| stream.hurry());
     for stream in streams {
         stream.join_listener();
     }
-    let drained = || pipelines().all(|pipeline| pipeline.is_drained());
+    let drained = || streams.iter().all(|stream| stream.is_drained());
     while !drained() && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(10));
     }
     for stream in streams {
-        stream.pipelines().for_each(|pipeline| pipeline.stop());
-        if stream.pipelines().all(|pipeline| pipeline.is_drained()) {
+        stream.stop_readers();
+        if stream.is_drained() {
             let row = write_ledger_row(stream, collector);
             // The last row is a courtesy: the next start goes on where this one ends.
             let _ = runtime.block_on(async { tokio::time::timeout(Duration::from_millis(500), row).await });

@@ -2,10 +2,11 @@
 //! what others count.
 
 use crds::receiver::{
-    DestinationStatus, DictionariesStatus, DpiStatus, GapStatus, JournalStatus, SequenceStatus, Status,
-    StreamStatus, WireStatus,
+    AggregateStatus, DestinationStatus, DictionariesStatus, DpiStatus, GapStatus, JournalStatus,
+    SequenceStatus, Status, StreamStatus, WireStatus,
 };
 
+use crate::aggregate::Aggregator;
 use crate::http::Shared;
 use crate::insert::Pipeline;
 use crate::journal::lock;
@@ -71,6 +72,7 @@ pub fn of_stream(stream: &StreamHandle) -> StreamStatus {
         },
         destination,
         nat: stream.nat.as_ref().map(|nat| self::destination(nat)),
+        aggregates: stream.aggregators.iter().map(|aggregator| aggregate(aggregator)).collect(),
         last_error: stream.pipeline.last_error(),
         last_record_at: (published.arrival_us > 0).then_some(published.arrival_us / 1000),
     }
@@ -90,6 +92,35 @@ fn destination(pipeline: &Pipeline) -> DestinationStatus {
         skipped: 0,
         filtered: filtered.into_iter().filter(|(_, count)| *count > 0).collect(),
         retries: pipeline.retries(),
+    }
+}
+
+fn aggregate(aggregator: &Aggregator) -> AggregateStatus {
+    let status = aggregator.status();
+    let filtered = &status.filtered;
+    let filtered = [
+        ("not_local", filtered.not_local),
+        ("excluded", filtered.excluded),
+        ("no_translation", filtered.no_translation),
+    ];
+    AggregateStatus {
+        destination: DestinationStatus {
+            table: status.table.to_string(),
+            decoded: status.decoded,
+            stored: status.stored,
+            waiting: status.waiting(),
+            set_aside: 0,
+            skipped: 0,
+            filtered: filtered
+                .into_iter()
+                .filter(|(_, count)| *count > 0)
+                .map(|(rule, count)| (rule.to_string(), count))
+                .collect(),
+            retries: status.retries,
+        },
+        clock_skew: status.clock_skew,
+        groups: status.groups,
+        last_error: aggregator.last_error(),
     }
 }
 

@@ -1,9 +1,12 @@
 //! One stream of one DPI, put together: listener, journal, pipeline, and the thread that keeps house.
 
+mod aggregates;
 mod nat;
 
+pub use aggregates::flush_after;
 pub use nat::DIRECTORY as NAT_DIRECTORY;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,8 +15,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crds::StreamType;
-use crds::receiver::{DpiConfig, JournalConfig, StreamConfig};
+use crds::receiver::{AggregatesConfig, DpiConfig, JournalConfig, StreamConfig};
 
+use crate::aggregate::Aggregator;
 use crate::dictionaries::Known;
 use crate::insert::{Pipeline, PipelineOptions, Target};
 use crate::intent_log::{IntentLog, Recovered, Wire};
@@ -88,6 +92,8 @@ pub struct StreamHandle {
     pub pipeline: Arc<Pipeline>,
     /// On the way to natflow, where fullflow records become rows of it too: another reader of the journal.
     pub nat: Option<Arc<Pipeline>>,
+    /// On the way to the aggregates: more readers of the journal.
+    pub aggregators: Vec<Arc<Aggregator>>,
     /// Journal bytes a second, of the last half minute.
     pub bytes_per_second: AtomicU64,
     listening: AtomicBool,
@@ -121,6 +127,10 @@ pub struct Surroundings {
     pub known: Arc<Known>,
     /// Whether fullflow records become rows of natflow too.
     pub nat_from_fullflow: bool,
+    /// What is gathered besides.
+    pub aggregates: AggregatesConfig,
+    /// Name of the collector.
+    pub collector: String,
     /// Set when the process is to end.
     pub stop: Arc<AtomicBool>,
 }
@@ -132,7 +142,8 @@ pub fn prepare(
     config: &StreamConfig,
     surroundings: Surroundings,
 ) -> Result<Prepared, StreamError> {
-    let Surroundings { quota, target, allowed, tls, known, nat_from_fullflow, stop } = surroundings;
+    let Surroundings { quota, target, allowed, tls, known, nat_from_fullflow, aggregates, collector, stop } =
+        surroundings;
     let label = format!("dpi {} {}", dpi.id, config.name);
     let dir = journal_dir(data_dir, dpi.id, &config.name);
     // The declaration lives as long as the process, which reads its configuration once.
@@ -146,9 +157,23 @@ pub fn prepare(
     let (log, recovered) = IntentLog::open(&dir, journal.id()).map_err(io)?;
     let with_nat = nat_from_fullflow && config.stream == StreamType::Fullflow;
     let nat_notes = nat::notes(&dir, &journal, with_nat).map_err(io)?;
+    let domains: Arc<BTreeMap<u32, u16>> =
+        Arc::new(config.domains.iter().map(|domain| (domain.id, domain.dpi)).collect());
+    let readers = aggregates::options(&aggregates::Of {
+        config: &aggregates,
+        dpi,
+        stream: config,
+        declared,
+        with_nat,
+        domains: &domains,
+        known: &known,
+        collector: &collector,
+        dir: &dir,
+    });
+    let readers = aggregates::open(readers).map_err(io)?;
     let mut newest = recovered.newest();
-    if let Some((_, recovered)) = &nat_notes {
-        let other = recovered.newest();
+    let others = nat_notes.iter().map(|(_, recovered)| recovered.newest());
+    for other in others.chain(readers.iter().map(|(_, opened)| opened.newest())) {
         newest.last_number = newest.last_number.max(other.last_number);
         newest.last_arrival_us = newest.last_arrival_us.max(other.last_arrival_us);
     }
@@ -169,11 +194,10 @@ pub fn prepare(
     })?;
 
     let wire = wire_so_far(&recovered, found.messages);
-    let domains = config.domains.iter().map(|domain| (domain.id, domain.dpi)).collect();
     let pipeline_options = PipelineOptions {
         stream: declared,
         dpi: dpi.id,
-        domains: Arc::new(domains),
+        domains,
         known,
         max_delay: Duration::from_millis(dpi.max_delay_ms),
         label,
@@ -187,6 +211,11 @@ pub fn prepare(
         }
         None => None,
     };
+    let mut aggregators = Vec::new();
+    for (options, opened) in readers {
+        let aggregator = Aggregator::resume(options, &journal, target.clone(), opened).map_err(io)?;
+        aggregators.push(Arc::new(aggregator));
+    }
     let pipeline = Pipeline::resume(pipeline_options, &journal, target, (log, recovered), found.last_number)
         .map_err(io)?;
     let handle = StreamHandle {
@@ -199,6 +228,7 @@ pub fn prepare(
         tls,
         pipeline: Arc::new(pipeline),
         nat: nat.map(Arc::new),
+        aggregators,
         bytes_per_second: AtomicU64::new(0),
         listening: AtomicBool::new(false),
         listener: Mutex::new(None),
@@ -277,6 +307,10 @@ impl Prepared {
         if let Some(nat) = &handle.nat {
             work(nat)?;
         }
+        for aggregator in &handle.aggregators {
+            let (aggregator, runtime) = (aggregator.clone(), runtime.clone());
+            thread("aggregate").spawn(move || aggregator.work(&runtime))?;
+        }
         let kept = handle.clone();
         thread("keep").spawn(move || kept.keep_house())?;
         Ok(handle)
@@ -292,6 +326,24 @@ impl StreamHandle {
     /// The readers of its journal.
     pub fn pipelines(&self) -> impl Iterator<Item = &Arc<Pipeline>> {
         std::iter::once(&self.pipeline).chain(&self.nat)
+    }
+
+    /// Whether everything that is in the journal is in the tables.
+    pub fn is_drained(&self) -> bool {
+        self.pipelines().all(|pipeline| pipeline.is_drained())
+            && self.aggregators.iter().all(|aggregator| aggregator.is_drained())
+    }
+
+    /// From now on nothing waits to become a larger insert.
+    pub fn hurry(&self) {
+        self.pipelines().for_each(|pipeline| pipeline.hurry());
+        self.aggregators.iter().for_each(|aggregator| aggregator.hurry());
+    }
+
+    /// Ends the readers of the journal.
+    pub fn stop_readers(&self) {
+        self.pipelines().for_each(|pipeline| pipeline.stop());
+        self.aggregators.iter().for_each(|aggregator| aggregator.stop());
     }
 
     /// Whether the listener has ended although it was not told to.
@@ -351,6 +403,11 @@ impl StreamHandle {
             let (from, segments) = book.releasable();
             drop(book);
             self.tell("the checkpoint cannot be written", written);
+            keep_from = keep_from.min(from);
+            pinned.extend(segments);
+        }
+        for aggregator in &self.aggregators {
+            let (from, segments) = aggregator.releasable();
             keep_from = keep_from.min(from);
             pinned.extend(segments);
         }

@@ -5,7 +5,7 @@
 use crate::hash::hash_of;
 use crate::owner::owned_comment;
 use crate::sql::{identifier, literal, qualified};
-use crate::table::{Table, TableColumn, insert_settings};
+use crate::table::{MERGE_TREE, Table, TableColumn, insert_settings};
 
 /// The table that says which version of each dictionary is current, see [`dictionary_versions`].
 pub const DICTIONARY_VERSIONS: &str = "dictionary_versions";
@@ -146,6 +146,7 @@ impl Dictionary {
         Table {
             database: database.to_owned(),
             name: self.rows_name(),
+            engine: MERGE_TREE,
             columns,
             indices: Vec::new(),
             partition_by: "version".to_owned(),
@@ -231,6 +232,7 @@ pub fn dictionary_versions(database: &str) -> Table {
     Table {
         database: database.to_owned(),
         name: DICTIONARY_VERSIONS.to_owned(),
+        engine: MERGE_TREE,
         columns: vec![
             column("version", "UInt32", "number of the version, counted over all dictionaries"),
             column("dictionary", "LowCardinality(String)", "the dictionary, without _dic"),

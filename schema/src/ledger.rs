@@ -8,7 +8,7 @@ use clickhouse::Row;
 use serde::{Deserialize, Serialize};
 
 use crate::owner::owned_comment;
-use crate::table::{Table, TableColumn, TableOptions, insert_settings, ttl_rules};
+use crate::table::{MERGE_TREE, Table, TableColumn, TableOptions, insert_settings, ttl_rules};
 
 /// How long ledger rows are kept unless said otherwise: a year, in seconds.
 pub const LEDGER_KEEP_FOR: u64 = 366 * 24 * 3600;
@@ -74,6 +74,7 @@ pub fn ledger(database: &str, keep_for: Option<u64>) -> Table {
     Table {
         database: options.database.clone(),
         name: options.table.clone(),
+        engine: MERGE_TREE,
         columns: columns(),
         indices: Vec::new(),
         partition_by: "toYYYYMM(time)".to_owned(),

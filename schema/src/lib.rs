@@ -6,6 +6,8 @@
 //!
 //! This crate must never change what it does not own, delete what it finds, or write a column list twice.
 
+pub mod aggregate;
+pub mod aggregates;
 mod clauses;
 mod connect;
 mod desired;
@@ -29,6 +31,7 @@ mod streams;
 mod table;
 mod versions;
 
+pub use aggregate::{AggregateOptions, AggregateTable, Family};
 pub use clauses::Clauses;
 pub use connect::{ConnectError, connect};
 pub use desired::Desired;

@@ -13,7 +13,7 @@ mod drop;
 use crate::desired::Desired;
 use crate::observe::{Observed, ObservedColumn, ObservedDatabase, ObservedTable};
 use crate::owner::{collector_of, database_comment, is_ours};
-use crate::retention::Deletion;
+use crate::retention::{Deletion, Rollups};
 use crate::sql::{identifier, literal};
 use crate::table::{Table, TableColumn, settings_list};
 
@@ -285,12 +285,24 @@ fn plan_ttl(table: &Table, found: &ObservedTable, alter: &str, plan: &mut Plan) 
             format!("{alter} MODIFY TTL {} SETTINGS materialize_ttl_after_modify = 1", table.ttl),
         )
     };
-    let risk = if present.is_sooner_with(&wanted) { Risk::Destructive } else { Risk::Retention };
-    let effect = if wanted == present {
-        "rows move to another volume at another time".to_owned()
-    } else {
-        format!("rows are deleted {}, until now {}", wanted.text(), present.text())
-    };
+    let (merged, until_now) = (Rollups::of(&table.ttl), Rollups::of(&found.clauses.ttl));
+    let is_sooner = present.is_sooner_with(&wanted) || until_now.is_sooner_with(&merged);
+    let risk = if is_sooner { Risk::Destructive } else { Risk::Retention };
+    let mut effects = Vec::new();
+    if wanted != present {
+        effects.push(format!("rows are deleted {}, until now {}", wanted.text(), present.text()));
+    }
+    if merged != until_now {
+        effects.push(format!(
+            "rows are merged into longer intervals {}, until now {}",
+            merged.text(),
+            until_now.text()
+        ));
+    }
+    if effects.is_empty() {
+        effects.push("rows move to another volume at another time".to_owned());
+    }
+    let effect = effects.join("; ");
     let step = Step { action, object: table.name.clone(), sql, risk, effect };
     if table.ttl == found.clauses.ttl {
         plan.settled.push(step);
@@ -301,7 +313,7 @@ fn plan_ttl(table: &Table, found: &ObservedTable, alter: &str, plan: &mut Plan) 
 
 fn check_table(table: &Table, found: &ObservedTable) -> Result<(), PlanError> {
     let parts = [
-        ("engine", "MergeTree", found.engine.as_str()),
+        ("engine", table.engine, found.engine.as_str()),
         ("PARTITION BY", &table.partition_by, &found.partition_key),
         ("ORDER BY", &table.sorting_key(), &found.sorting_key),
     ];

@@ -86,6 +86,52 @@ pub fn table_markdown(table: &Table) -> String {
     page
 }
 
+/// The reference page of all aggregates.
+pub fn aggregates_markdown() -> String {
+    let mut page = String::from(
+        "# Aggregates\n\nEach table has `time` (beginning of the interval, UTC), `dpi_id`, its keys, and the family's \
+         measures. They are AggregatingMergeTree: the same key may stand in several rows until parts are merged, so \
+         queries always use the function that stands beside a measure. How they are made: \
+         [aggregates](../aggregates.md).\n",
+    );
+    for family in crate::aggregates::all() {
+        let _ = write!(
+            page,
+            "\n## {}\n\n| table | a row is for | keys besides time and DPI |\n|---|---|---|\n",
+            family.stream.name
+        );
+        for table in &family.tables {
+            let length = match table.minutes {
+                None => "the configured interval".to_owned(),
+                Some(60) => "an hour".to_owned(),
+                Some(1) => "a minute".to_owned(),
+                Some(minutes) => format!("{minutes} minutes, or the configured interval if that is longer"),
+            };
+            let keys = if table.keys.is_empty() { "none".to_owned() } else { table.keys.join(", ") };
+            let _ = writeln!(page, "| {} | {length} | {keys} |", table.name);
+        }
+        page.push_str("\n| key | type | switched by | meaning |\n|---|---|---|---|\n");
+        for key in &family.keys {
+            let switch = if key.switch.is_empty() { "always on" } else { key.switch };
+            let _ =
+                writeln!(page, "| {} | {} | {switch} | {} |", key.name, key.column_type.sql(), key.comment);
+        }
+        page.push_str("\n| measure | function | type | unit | meaning |\n|---|---|---|---|---|\n");
+        for measure in &family.measures {
+            let _ = writeln!(
+                page,
+                "| {} | {} | {} | {} | {} |",
+                measure.name,
+                measure.of.function(),
+                measure.of.column_type().sql(),
+                measure.unit,
+                measure.comment
+            );
+        }
+    }
+    page
+}
+
 /// The DDL of every table, with the defaults of one machine: raw rows for a day, the ledger for a year.
 pub fn schema_sql() -> String {
     let database = "qoestor";

@@ -24,7 +24,7 @@ impl Deletion {
     pub(crate) fn of(ttl: &str) -> Deletion {
         let mut found = Deletion::Never;
         for rule in rules(ttl) {
-            match deletion_of_rule(rule) {
+            match deletion_of_rule(&rule) {
                 Deletion::Never => {}
                 other if found == Deletion::Never => found = other,
                 // Two rules that delete: which one is sooner would need more than their text.
@@ -66,7 +66,7 @@ fn age(seconds: u64) -> String {
 }
 
 /// The rules between commas that are in no quotes and no parentheses.
-fn rules(ttl: &str) -> Vec<&str> {
+fn rules(ttl: &str) -> Vec<String> {
     let mut rules = Vec::new();
     let (mut start, mut depth) = (0, 0_i32);
     for (at, letter) in outside_quotes(ttl) {
@@ -81,7 +81,66 @@ fn rules(ttl: &str) -> Vec<&str> {
         }
     }
     rules.extend(ttl.get(start..));
-    rules.into_iter().map(str::trim).filter(|rule| !rule.is_empty()).collect()
+    let mut whole: Vec<String> = Vec::new();
+    for part in rules.into_iter().map(str::trim).filter(|rule| !rule.is_empty()) {
+        // A rule begins with an age; what does not belongs to the lists of the rule before.
+        match whole.last_mut() {
+            Some(before) if before.contains(GROUP_BY) && !part.contains(" + toInterval") => {
+                before.push_str(", ");
+                before.push_str(part);
+            }
+            _ => whole.push(part.to_owned()),
+        }
+    }
+    whole
+}
+
+const GROUP_BY: &str = ") GROUP BY ";
+
+/// Which rows of a table become one, and when, read from its TTL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Rollups(Vec<Rollup>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Rollup {
+    /// What decides which rows become one.
+    keys: String,
+    /// From which age on.
+    seconds: u64,
+}
+
+impl Rollups {
+    /// The rollups among the TTL rules of a table, as the server prints them.
+    pub(crate) fn of(ttl: &str) -> Rollups {
+        let rollup = |rule: &String| {
+            let (age, merged) = rule.split_once(GROUP_BY)?;
+            let (_, interval) = age.split_once(" + toInterval")?;
+            let (unit, count) = interval.split_once('(')?;
+            let seconds = seconds_of(unit)?.checked_mul(count.parse().ok()?)?;
+            let keys = merged.split_once(" SET ").map_or(merged, |(keys, _)| keys);
+            Some(Rollup { keys: keys.to_owned(), seconds })
+        };
+        Rollups(rules(ttl).iter().filter_map(rollup).collect())
+    }
+
+    /// Whether `wanted` merges a row that this would leave alone.
+    pub(crate) fn is_sooner_with(&self, wanted: &Rollups) -> bool {
+        let is_there = |wanted: &Rollup| {
+            self.0.iter().any(|present| present.keys == wanted.keys && present.seconds <= wanted.seconds)
+        };
+        !wanted.0.iter().all(is_there)
+    }
+
+    /// For a person: `after 7d, 30d`.
+    pub(crate) fn text(&self) -> String {
+        match self.0.as_slice() {
+            [] => "never".to_owned(),
+            rollups => {
+                let ages: Vec<String> = rollups.iter().map(|rollup| age(rollup.seconds)).collect();
+                format!("after {}", ages.join(", "))
+            }
+        }
+    }
 }
 
 fn deletion_of_rule(rule: &str) -> Deletion {
@@ -95,6 +154,8 @@ fn deletion_of_rule(rule: &str) -> Deletion {
     };
     match rest.trim() {
         "" | "DELETE" => Deletion::After { from: from.to_owned(), seconds },
+        // Its rows become fewer, and what they tell does not: see `Rollups`.
+        merged if merged.starts_with("GROUP BY ") => Deletion::Never,
         to if to.starts_with("TO VOLUME '") || to.starts_with("TO DISK '") => Deletion::Never,
         _ => Deletion::Unknown,
     }
@@ -136,7 +197,6 @@ mod tests {
         for text in [
             "t + toIntervalMonth(1)",
             "t + toIntervalSecond(1) WHERE x = 1",
-            "t + toIntervalSecond(1) GROUP BY a SET b = max(b)",
             "t + toIntervalSecond(1) RECOMPRESS CODEC(ZSTD(1))",
             "t + toIntervalSecond(x)",
             "t",
@@ -159,6 +219,28 @@ mod tests {
         assert!(!day.is_sooner_with(&day));
         assert!(!day.is_sooner_with(&Deletion::Never));
         assert!(!Deletion::Unknown.is_sooner_with(&Deletion::Never));
+    }
+
+    #[test]
+    fn rollups_are_told_from_deletions() {
+        let ttl = |week: u64, month: u64| {
+            format!(
+                "time + toIntervalSecond({week}) GROUP BY toStartOfHour(time), a, toStartOfInterval(time, \
+                 toIntervalMinute(30)) SET n = sum(n), time = toStartOfInterval(any(time), toIntervalMinute(30)), \
+                 time + toIntervalSecond({month}) GROUP BY toStartOfHour(time), a SET n = sum(n), time = \
+                 toStartOfHour(any(time)), time + toIntervalSecond(900000) TO VOLUME 'cold', time + \
+                 toIntervalSecond(999999)"
+            )
+        };
+        let usual = Rollups::of(&ttl(604_800, 2_592_000));
+        assert_eq!(usual.text(), "after 7d, 30d");
+        assert_eq!(Deletion::of(&ttl(1, 2)), after("time", 999_999));
+        assert!(!usual.is_sooner_with(&usual));
+        assert!(usual.is_sooner_with(&Rollups::of(&ttl(604_799, 2_592_000))));
+        assert!(usual.is_sooner_with(&Rollups::of(&ttl(604_800, 2_591_999))));
+        assert!(!usual.is_sooner_with(&Rollups::of(&ttl(604_801, 2_592_001))));
+        assert!(!usual.is_sooner_with(&Rollups::of("")));
+        assert!(Rollups::of("").is_sooner_with(&usual));
     }
 
     #[test]

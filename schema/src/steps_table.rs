@@ -2,7 +2,7 @@
 //! after, so that a killed or failed run can be read afterwards. Rows are never deleted.
 
 use crate::owner::owned_comment;
-use crate::table::{Table, TableColumn};
+use crate::table::{MERGE_TREE, Table, TableColumn};
 
 /// Name of the table.
 pub const SCHEMA_STEPS: &str = "schema_steps";
@@ -25,6 +25,7 @@ pub fn schema_steps(database: &str) -> Table {
     Table {
         database: database.to_owned(),
         name: SCHEMA_STEPS.to_owned(),
+        engine: MERGE_TREE,
         columns: columns
             .into_iter()
             .map(|(name, sql_type, comment)| TableColumn {

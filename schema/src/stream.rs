@@ -4,7 +4,7 @@
 
 use ipfix::{Column, ColumnKind, Convert, Element, Source, Wanted};
 
-use crate::table::{DataIndex, Table, TableColumn, TableOptions, insert_settings, ttl_rules};
+use crate::table::{DataIndex, MERGE_TREE, Table, TableColumn, TableOptions, insert_settings, ttl_rules};
 
 /// The types that a stream's columns have in ClickHouse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,8 +35,10 @@ pub enum ColumnType {
     DateTimeMicros,
     /// A name out of a few, 1 byte; the whole type as ClickHouse writes it.
     Enum8(&'static str),
-    /// Unsigned, 8 bytes, or nothing. Only for computed columns.
+    /// Unsigned, 8 bytes, or nothing: a 0 is sent as nothing.
     NullableUInt64,
+    /// How often a value lay in each bucket. A value is a list of bucket (1 byte) and count (8 bytes, little-endian).
+    Histogram,
 }
 
 impl ColumnType {
@@ -57,6 +59,7 @@ impl ColumnType {
             Self::DateTimeMicros => "DateTime64(6, 'UTC')",
             Self::Enum8(names) => names,
             Self::NullableUInt64 => "Nullable(UInt64)",
+            Self::Histogram => "Map(UInt8, UInt64)",
         }
     }
 
@@ -70,7 +73,7 @@ impl ColumnType {
                 ColumnKind::U64
             }
             Self::IPv6 => ColumnKind::Bytes16,
-            Self::Text | Self::LowCardinalityText => ColumnKind::Bytes,
+            Self::Text | Self::LowCardinalityText | Self::Histogram => ColumnKind::Bytes,
         }
     }
 
@@ -82,7 +85,7 @@ impl ColumnType {
         match self {
             Self::IPv4 => (4, 4),
             Self::IPv6 => (16, 16),
-            Self::Text | Self::LowCardinalityText => (0, u16::MAX),
+            Self::Text | Self::LowCardinalityText | Self::Histogram => (0, u16::MAX),
             _ => (1, 8),
         }
     }
@@ -225,17 +228,27 @@ pub struct Stream {
     pub ttl_from: &'static str,
     /// Data skipping indices.
     pub indices: Vec<DataIndex>,
+    /// Columns that are not decoded, for a reader that does not need them: see [`Stream::only`].
+    pub skipped: Vec<&'static str>,
 }
 
 impl Stream {
     /// The columns that are decoded and sent, in order.
     pub fn inserted_columns(&self) -> impl Iterator<Item = &ColumnDecl> {
-        self.columns.iter().filter(|column| column.is_inserted())
+        self.columns.iter().filter(|column| column.is_inserted() && !self.skipped.contains(&column.name))
+    }
+
+    /// The same stream for a reader that needs only some of its columns. Whose a template is, and how many records it
+    /// has, stay the same.
+    #[must_use]
+    pub fn only(&self, is_needed: impl Fn(&ColumnDecl) -> bool) -> Stream {
+        let skipped = self.columns.iter().filter(|column| !is_needed(column)).map(|column| column.name);
+        Stream { skipped: skipped.collect(), ..self.clone() }
     }
 
     /// What the decode plan is compiled against: one wish for each inserted column, in order.
     pub fn wanted(&self) -> Vec<Wanted> {
-        self.columns.iter().filter_map(ColumnDecl::wanted).collect()
+        self.inserted_columns().filter_map(ColumnDecl::wanted).collect()
     }
 
     /// Empty buffers for the inserted columns, in order.
@@ -268,6 +281,7 @@ impl Stream {
         Table {
             database: options.database.clone(),
             name: options.table.clone(),
+            engine: MERGE_TREE,
             columns: self.columns.iter().map(ColumnDecl::table_column).collect(),
             indices: self.indices.clone(),
             partition_by: self.partition_by.to_owned(),

@@ -4,6 +4,9 @@
 
 use crate::sql::{identifier, literal, qualified};
 
+/// The engine of tables whose rows stay as they are.
+pub const MERGE_TREE: &str = "MergeTree";
+
 /// Settings of every table that takes inserts and forgets old rows.
 ///
 /// Without a window the server remembers no token of an insert. `ttl_only_drop_parts` forgets whole parts
@@ -11,11 +14,15 @@ use crate::sql::{identifier, literal, qualified};
 /// calculation old parts would still go at their old time, also when rows shall be kept longer; with it only
 /// the times in each part are written again, not its rows.
 pub fn insert_settings() -> Vec<(String, String)> {
-    let settings = [
-        ("materialize_ttl_recalculate_only", "1"),
-        ("non_replicated_deduplication_window", "10000"),
-        ("ttl_only_drop_parts", "1"),
-    ];
+    let mut settings = aggregate_settings();
+    settings.push(("ttl_only_drop_parts".to_owned(), "1".to_owned()));
+    settings
+}
+
+/// Settings of a table whose TTL merges rows: its parts have to be rewritten.
+pub fn aggregate_settings() -> Vec<(String, String)> {
+    let settings =
+        [("materialize_ttl_recalculate_only", "1"), ("non_replicated_deduplication_window", "10000")];
     settings.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
@@ -112,6 +119,8 @@ pub struct Table {
     pub database: String,
     /// Name.
     pub name: String,
+    /// Engine, one of the MergeTree family.
+    pub engine: &'static str,
     /// Columns in order.
     pub columns: Vec<TableColumn>,
     /// Data skipping indices.
@@ -155,10 +164,11 @@ impl Table {
             format!("PARTITION BY {}\n", self.partition_by)
         };
         format!(
-            "CREATE TABLE IF NOT EXISTS {}\n(\n    {}\n)\nENGINE = MergeTree\n{partition}ORDER BY {}\n\
+            "CREATE TABLE IF NOT EXISTS {}\n(\n    {}\n)\nENGINE = {}\n{partition}ORDER BY {}\n\
              {ttl}{settings}COMMENT {}",
             self.qualified_name(),
             lines.join(",\n    "),
+            self.engine,
             if self.order_by.len() == 1 { self.sorting_key() } else { format!("({})", self.sorting_key()) },
             literal(&self.comment),
         )
@@ -182,13 +192,23 @@ fn setting_value(value: &str) -> String {
 
 /// TTL rules over the expression `from`, in the server's own words.
 pub fn ttl_rules(from: &str, options: &TableOptions) -> String {
+    retention_rules(from, options).join(", ")
+}
+
+/// When rows move and go, by the expression `from`, a rule each.
+pub fn retention_rules(from: &str, options: &TableOptions) -> Vec<String> {
     let mut rules = Vec::new();
     if let Some(seconds) = options.move_to_cold_after {
         let volume = literal(&options.cold_volume);
-        rules.push(format!("{from} + toIntervalSecond({seconds}) TO VOLUME {volume}"));
+        rules.push(format!("{} TO VOLUME {volume}", age_rule(from, seconds)));
     }
     if let Some(seconds) = options.keep_for {
-        rules.push(format!("{from} + toIntervalSecond({seconds})"));
+        rules.push(age_rule(from, seconds));
     }
-    rules.join(", ")
+    rules
+}
+
+/// From an age of so many seconds on.
+pub fn age_rule(from: &str, seconds: u64) -> String {
+    format!("{from} + toIntervalSecond({seconds})")
 }

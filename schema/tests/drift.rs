@@ -38,6 +38,11 @@ fn the_reference_of_dictionaries() {
 }
 
 #[test]
+fn the_reference_of_aggregates() {
+    check("docs/reference/aggregates.md", &reference::aggregates_markdown());
+}
+
+#[test]
 fn the_reference_of_the_ledger() {
     check("docs/reference/ledger.md", &reference::table_markdown(&ledger("qoestor", None)));
 }

@@ -36,6 +36,7 @@ fn words() -> Stream {
         order_by: &["number"],
         ttl_from: "",
         indices: Vec::new(),
+        skipped: Vec::new(),
     }
 }
 

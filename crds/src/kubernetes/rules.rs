@@ -181,7 +181,13 @@ fn tables(rules: &mut Vec<Rule>) {
             ),
         ));
     }
-    for at in ["spec.tables.fullflow_agg", "spec.tables.clickstream_agg", "spec.tables.natflow_agg"] {
+    for at in [
+        "spec.tables.fullflow_agg",
+        "spec.tables.clickstream_agg",
+        "spec.tables.gtpflow_agg",
+        "spec.tables.natflow_agg",
+        "spec.tables.dnsflow_agg",
+    ] {
         rules.push(rule(
             at,
             Some(".moveToColdAfter"),
@@ -219,6 +225,12 @@ fn rollups(at: &'static str, rules: &mut Vec<Rule>) {
             "!has(self.rollups) || [{intervals}].all(l, [1, 2, 3, 4, 5].all(i, i >= l.size() || \
              (l[i] > l[i - 1] && l[i] % l[i - 1] == 0)))"
         ),
+    ));
+    rules.push(rule(
+        at,
+        Some(".rollups"),
+        format!("interval: {}", words::NO_ROLLUP_TO_10M),
+        "!has(self.rollups) || self.rollups.all(r, r.interval != '10m')".to_owned(),
     ));
     let ages = format!("self.rollups.map(r, {})", seconds("r.after"));
     rules.push(rule(

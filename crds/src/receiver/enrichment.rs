@@ -1,10 +1,11 @@
-//! What a receiver is told about enrichment: the part of the collector's settings that decides what raw rows
-//! hold. The rest acts on aggregates.
+//! What a receiver is told about enrichment: what raw rows hold, and what aggregates are made of.
 
 use serde::{Deserialize, Serialize};
 
 use super::is_default;
-use crate::enrichment::{Direction, Enrichment, FromSubscriberMark, LoginFromChannelMode, RttUnit};
+use crate::enrichment::{
+    Direction, Enrichment, FromSubscriberMark, HostName, LoginFromChannelMode, RttUnit, SubscriberFilter,
+};
 
 /// The settings of one receiver's enrichment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +28,15 @@ pub struct EnrichmentConfig {
     /// Whether fullflow records with an address after translation become rows of natflow too.
     #[serde(default, skip_serializing_if = "is_default")]
     pub nat_from_fullflow: bool,
+    /// By what aggregates keep a record: its subscriber's end is ours.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub subscriber_filter: SubscriberFilter,
+    /// By what aggregates leave a record out.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub subscriber_exclude: SubscriberFilter,
+    /// What a host's name is shortened to in aggregates.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub host: HostName,
 }
 
 /// A DPI's direction marks.
@@ -53,14 +63,14 @@ impl From<FromSubscriberMark> for Marks {
 
 impl From<&Enrichment> for EnrichmentConfig {
     fn from(enrichment: &Enrichment) -> EnrichmentConfig {
-        // Every field is named: whoever adds one has to decide whether raw rows depend on it.
+        // Every field is named: whoever adds one has to decide whether records depend on it.
         let Enrichment {
             direction,
-            subscriber_filter: _,
-            subscriber_exclude: _,
+            subscriber_filter,
+            subscriber_exclude,
             from_subscriber_mark,
             rtt_unit,
-            host: _,
+            host,
             login_from_channel,
             nat_from_fullflow,
         } = enrichment;
@@ -71,6 +81,9 @@ impl From<&Enrichment> for EnrichmentConfig {
             login_from_channel: login_from_channel.mode,
             channel_names: login_from_channel.use_dictionary,
             nat_from_fullflow: *nat_from_fullflow,
+            subscriber_filter: *subscriber_filter,
+            subscriber_exclude: *subscriber_exclude,
+            host: *host,
         }
     }
 }

@@ -26,6 +26,7 @@ impl ReceiverConfig {
             cpu_features: _,
             cpu_policy: _,
             enrichment,
+            aggregates,
         } = self;
         let ClickHouseTarget { url: _, user: _, password_file: _, database, ca_file: _ } = clickhouse;
         ReceiverConfig {
@@ -49,6 +50,8 @@ impl ReceiverConfig {
                 nat_from_fullflow: enrichment.nat_from_fullflow,
                 ..EnrichmentConfig::default()
             },
+            // Groups that are half gathered by one set of keys cannot go on by another.
+            aggregates: aggregates.clone(),
         }
     }
 
@@ -60,7 +63,8 @@ impl ReceiverConfig {
 }
 
 fn dpi(config: &DpiConfig) -> DpiConfig {
-    let DpiConfig { id, name: _, streams, journal, max_delay_ms: _, inserters } = config;
+    let DpiConfig { id, name: _, streams, journal, max_delay_ms: _, inserters, flush_interval_ms: _ } =
+        config;
     let JournalConfig {
         quota_bytes: _,
         segment_bytes,
@@ -81,6 +85,7 @@ fn dpi(config: &DpiConfig) -> DpiConfig {
         },
         max_delay_ms: 0,
         inserters: *inserters,
+        flush_interval_ms: None,
     }
 }
 
@@ -107,6 +112,7 @@ fn stream(config: &StreamConfig) -> StreamConfig {
 mod tests {
     use super::*;
     use crate::enrichment::{CustomElement, ElementType};
+    use crate::receiver::{AggregatesConfig, Aggregation};
     use crate::stream::{Domain, StreamType, Transport};
 
     fn config() -> ReceiverConfig {
@@ -142,10 +148,12 @@ mod tests {
                 journal: JournalConfig::default(),
                 max_delay_ms: 1_000,
                 inserters: 2,
+                flush_interval_ms: None,
             }],
             cpu_features: vec!["SSE42".to_owned()],
             cpu_policy: NodePolicy::Require,
             enrichment: EnrichmentConfig::default(),
+            aggregates: AggregatesConfig::default(),
         }
     }
 
@@ -153,7 +161,7 @@ mod tests {
 
     #[test]
     fn what_is_taken_over_leaves_the_hash_alone() {
-        let changes: [Change; 15] = [
+        let changes: [Change; 16] = [
             ("version", |c| c.version.clear()),
             ("url", |c| c.clickhouse.url.clear()),
             ("user", |c| c.clickhouse.user.clear()),
@@ -161,6 +169,7 @@ mod tests {
             ("ca_file", |c| c.clickhouse.ca_file = None),
             ("name", |c| c.dpis[0].name = None),
             ("max_delay_ms", |c| c.dpis[0].max_delay_ms = 5),
+            ("flush_interval_ms", |c| c.dpis[0].flush_interval_ms = Some(5)),
             ("quota_bytes", |c| c.dpis[0].journal.quota_bytes = 5),
             ("fsync", |c| c.dpis[0].journal.fsync = Fsync::Always),
             ("fsync_interval_ms", |c| c.dpis[0].journal.fsync_interval_ms = 5),
@@ -180,8 +189,9 @@ mod tests {
 
     #[test]
     fn what_takes_a_restart_changes_the_hash() {
-        let changes: [Change; 17] = [
+        let changes: [Change; 18] = [
             ("collector", |c| c.collector.clear()),
+            ("aggregates", |c| c.aggregates.natflow = Some(Aggregation::default())),
             ("data_dir", |c| c.data_dir.push("other")),
             ("http", |c| c.http.set_port(1)),
             ("database", |c| c.clickhouse.database.clear()),

@@ -87,6 +87,25 @@ pub struct StreamStatus {
     /// Rows of natflow made of its records, where that is asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nat: Option<DestinationStatus>,
+    /// Its aggregates: another reader of its journal each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aggregates: Vec<AggregateStatus>,
+}
+
+/// The aggregates of a stream: one balance for all tables of a family, in records.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct AggregateStatus {
+    /// The balance; `table` is the wide one.
+    #[serde(flatten)]
+    pub destination: DestinationStatus,
+    /// Records counted in the interval of their arrival, because they say they happened more than a day before or
+    /// after it.
+    pub clock_skew: u64,
+    /// Groups gathered and not sent yet.
+    pub groups: u64,
+    /// The last thing that went wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
 }
 
 /// The journal of a stream.

@@ -2,7 +2,7 @@
 
 use super::{FieldPath, Problems, words};
 use crate::duration::Duration;
-use crate::tables::{Interval, Rollup, Tables};
+use crate::tables::{AggregateTable, Interval, Rollup, Tables};
 
 pub(super) fn check(path: &FieldPath, tables: &Tables, problems: &mut Problems) {
     let Tables {
@@ -13,7 +13,9 @@ pub(super) fn check(path: &FieldPath, tables: &Tables, problems: &mut Problems) 
         dnsflow,
         fullflow_agg,
         clickstream_agg,
+        gtpflow_agg,
         natflow_agg,
+        dnsflow_agg,
     } = tables;
     for (name, table) in [
         ("fullflow", fullflow),
@@ -28,22 +30,29 @@ pub(super) fn check(path: &FieldPath, tables: &Tables, problems: &mut Problems) 
     }
     for (name, table) in [("fullflow_agg", fullflow_agg), ("clickstream_agg", clickstream_agg)] {
         if let Some(table) = table {
-            let path = path.field(name);
-            retention(&path, table.keep_for, table.move_to_cold_after, problems);
-            rollups(&path, table.interval, &table.rollups, table.keep_for, problems);
+            aggregate(&path.field(name), &table.into(), problems);
             if let Some(keys) = &table.keys {
-                distinct(&path.field("keys"), keys, problems);
+                distinct(&path.field(name).field("keys"), keys, problems);
             }
+        }
+    }
+    for (name, table) in [("gtpflow_agg", gtpflow_agg), ("dnsflow_agg", dnsflow_agg)] {
+        if let Some(table) = table {
+            aggregate(&path.field(name), &table.into(), problems);
         }
     }
     if let Some(table) = natflow_agg {
         let path = path.field("natflow_agg");
-        retention(&path, table.keep_for, table.move_to_cold_after, problems);
-        rollups(&path, table.interval, &table.rollups, table.keep_for, problems);
+        aggregate(&path, &table.into(), problems);
         if let Some(keys) = &table.keys {
             distinct(&path.field("keys"), keys, problems);
         }
     }
+}
+
+fn aggregate(path: &FieldPath, table: &AggregateTable, problems: &mut Problems) {
+    retention(path, table.keep_for, table.move_to_cold_after, problems);
+    rollups(path, table.interval, table.rollups.as_deref().unwrap_or_default(), table.keep_for, problems);
 }
 
 fn retention(path: &FieldPath, keep: Option<Duration>, cold: Option<Duration>, problems: &mut Problems) {
@@ -74,6 +83,8 @@ fn rollups(
                 rollup.interval.minutes()
             );
             problems.add(path.field("interval"), message);
+        } else if rollup.interval == Interval::TenMinutes {
+            problems.add(path.field("interval"), words::NO_ROLLUP_TO_10M);
         }
         if let Some(sooner) = sooner
             && rollup.after <= sooner

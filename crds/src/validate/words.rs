@@ -19,3 +19,5 @@ pub const MORE_THAN_BEFORE: &str = "expected more than the rollup before";
 pub const JOURNAL_SIZE: &str = "expected at least 16Mi";
 /// `allowFrom`.
 pub const NETWORK: &str = "expected a network such as 192.0.2.0/24 or 2001:db8::/32";
+/// Of a rollup's interval.
+pub const NO_ROLLUP_TO_10M: &str = "expected 5m, 15m, 30m or 1h: 10m does not divide the longer ones";

@@ -47,6 +47,7 @@ fn system(udp: u16) -> System {
                 config.dpis.push(dpi);
             }
         })),
+        ..SystemOptions::default()
     })
 }
 

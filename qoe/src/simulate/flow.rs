@@ -127,13 +127,14 @@ impl<'p> Flows<'p> {
         let rng = &mut self.rng;
         let elapsed = clock_ms.saturating_sub(self.began_ms);
         let subscriber = self.population.pick_subscriber(rng, elapsed);
-        let host = self.population.pick_host(rng);
+        // What a subscriber does with a host stays the same for a while: protocol, port, class.
+        let (host, habit) = self.population.pick_visit(rng, subscriber, elapsed, ipv6);
         let place = self.population.place(host);
         // Each word serves several small decisions, by different bits.
         let dice = rng.next_u64();
         let more = rng.next_u64();
 
-        let protocol = match dice & 0xff {
+        let protocol = match habit & 0xff {
             0..170 => TCP,
             170..252 => UDP,
             _ => ICMP,
@@ -142,10 +143,10 @@ impl<'p> Flows<'p> {
         let packets = packet_count(rng, from_subscriber);
         let octets = packets * packet_size((dice >> 9) & 0x3ff, from_subscriber);
         let (start_ms, end_ms) = times(clock_ms, more);
-        let (host_port, application) = service(protocol, (dice >> 19) & 0x3f, host);
+        let (host_port, application) = service(protocol, (habit >> 19) & 0x3f, host);
         let ephemeral = 32_768 + ((dice >> 25) & 0x6fff) as u16;
         let subscriber_port = if protocol == ICMP { 0 } else { ephemeral };
-        let named = protocol != ICMP && host_port != 53 && (dice >> 40) & 0xf != 0;
+        let named = protocol != ICMP && host_port != 53 && (habit >> 40) & 0xf != 0;
 
         let subscriber_v4 = 0x0a40_0000_u32.wrapping_add(subscriber);
         let subscriber_v6 =
@@ -163,7 +164,7 @@ impl<'p> Flows<'p> {
         let (input, output) = if from_subscriber { (2, 1) } else { (1, 2) };
         let retransmitted = if protocol == TCP && (dice >> 44) & 0x7 == 0 { 1 + packets / 50 } else { 0 };
         let dropped_packets = if (dice >> 47) & 0x7f == 0 { 1 + packets / 100 } else { 0 };
-        let class_of_service = if (dice >> 54) & 0x7 == 0 { 0x28 } else { 0 };
+        let class_of_service = if (habit >> 54) & 0x7 == 0 { 0x28 } else { 0 };
         Some(Flow {
             octets,
             packets,

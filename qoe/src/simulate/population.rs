@@ -14,6 +14,9 @@ const ACTIVE_ONE_IN: u32 = 20;
 /// Length of the window in which the same subscribers are active, in milliseconds.
 const WINDOW_MS: u64 = 15 * 60 * 1_000;
 
+/// Hosts that a subscriber visits within a window, by IPv4 and by IPv6: people return to where they were.
+const VISITED: [f64; 2] = [10.0, 4.0];
+
 /// Steps through the subscribers so that those of a window are spread; a prime above their number.
 const STRIDE: u64 = 4_194_319;
 
@@ -74,11 +77,23 @@ impl Population {
         Ok(Population { subscribers, logins, hosts: names, places, popularity, seed })
     }
 
-    /// A host, popular ones more often.
+    /// One of the hosts that a subscriber visits about now, some more often than others; all subscribers together
+    /// visit popular hosts more often. With it comes what decides everything that stays the same from visit to visit.
     #[inline]
-    pub(super) fn pick_host(&self, rng: &mut Xoshiro256PlusPlus) -> u32 {
-        let rank = self.popularity.sample(rng) as u32;
-        rank.saturating_sub(1)
+    pub(super) fn pick_visit(
+        &self,
+        rng: &mut Xoshiro256PlusPlus,
+        subscriber: u32,
+        elapsed_ms: u64,
+        ipv6: bool,
+    ) -> (u32, u64) {
+        let uniform: f64 = rng.random();
+        let [ipv4_hosts, ipv6_hosts] = VISITED;
+        let slot = (uniform * uniform * if ipv6 { ipv6_hosts } else { ipv4_hosts }) as u64;
+        let window = (elapsed_ms / WINDOW_MS).wrapping_add(self.seed);
+        let habit = mix(mix(window) ^ u64::from(subscriber) << 5 ^ slot << 1 ^ u64::from(ipv6));
+        let rank = self.popularity.sample(&mut Xoshiro256PlusPlus::seed_from_u64(habit)) as u32;
+        (rank.saturating_sub(1), mix(habit))
     }
 
     /// Name of a host.
@@ -110,6 +125,14 @@ impl Population {
     pub(super) fn login(&self, subscriber: u32) -> &[u8] {
         self.logins.get(subscriber)
     }
+}
+
+/// Spreads a number over 64 bits; no two numbers become the same.
+fn mix(number: u64) -> u64 {
+    let mut mixed = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ mixed >> 31
 }
 
 fn login(rng: &mut Xoshiro256PlusPlus, number: u32) -> String {

@@ -96,7 +96,7 @@ impl HostCategories {
 
 /// `example.com:8080` and `[2001:db8::1]:8080` without the port; an IPv6 address alone as it is.
 #[inline]
-fn without_port(host: &[u8]) -> &[u8] {
+pub fn without_port(host: &[u8]) -> &[u8] {
     let digits = host.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
     match host.get(..host.len() - digits).and_then(<[u8]>::split_last) {
         Some((b':', name)) if name.ends_with(b"]") || !name.contains(&b':') => name,

@@ -40,7 +40,7 @@ use schema::Stream;
 pub use address::Address;
 pub use as_numbers::AsNumbers;
 pub use channels::ChannelNames;
-pub use hosts::{HostCategories, HostsTooLarge};
+pub use hosts::{HostCategories, HostsTooLarge, without_port};
 pub use logins::{Logins, LoginsBuilder, LoginsTooLarge};
 pub use prefixes::Prefixes;
 pub use translated::keep_translated;

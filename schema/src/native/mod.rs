@@ -70,7 +70,7 @@ struct ColumnEncoder {
     dictionary: Option<Dictionary>,
 }
 
-/// Encodes blocks of one stream. Keep it between blocks: its dictionaries' tables are reused.
+/// Encodes blocks of one table. Keep it between blocks: its dictionaries' tables are reused.
 pub struct Encoder {
     columns: Vec<ColumnEncoder>,
 }
@@ -78,20 +78,22 @@ pub struct Encoder {
 impl Encoder {
     /// An encoder for the stream's inserted columns.
     pub fn new(stream: &Stream) -> Self {
-        let columns = stream
-            .inserted_columns()
-            .map(|declared| {
-                let mut header = Vec::new();
-                push_bytes(&mut header, declared.name.as_bytes());
-                push_bytes(&mut header, declared.column_type.sql().as_bytes());
-                let dictionary = match declared.column_type {
-                    ColumnType::LowCardinalityText => Some(Dictionary::new()),
-                    _ => None,
-                };
-                ColumnEncoder { name: declared.name, column_type: declared.column_type, header, dictionary }
-            })
-            .collect();
-        Self { columns }
+        Self::of_columns(stream.inserted_columns().map(|declared| (declared.name, declared.column_type)))
+    }
+
+    /// An encoder for columns of these names and types.
+    pub fn of_columns(columns: impl IntoIterator<Item = (&'static str, ColumnType)>) -> Self {
+        let encoder = |(name, column_type): (&'static str, ColumnType)| {
+            let mut header = Vec::new();
+            push_bytes(&mut header, name.as_bytes());
+            push_bytes(&mut header, column_type.sql().as_bytes());
+            let dictionary = match column_type {
+                ColumnType::LowCardinalityText => Some(Dictionary::new()),
+                _ => None,
+            };
+            ColumnEncoder { name, column_type, header, dictionary }
+        };
+        Self { columns: columns.into_iter().map(encoder).collect() }
     }
 
     /// Appends one block with all rows of `columns`, which come in the order of
@@ -160,6 +162,14 @@ fn encode_column(
     out: &mut Vec<u8>,
 ) -> Option<()> {
     match column {
+        Column::U64(values) if encoder.column_type == ColumnType::NullableUInt64 => {
+            let values = values.get(rows)?;
+            out.extend(values.iter().map(|value| u8::from(*value == 0)));
+            out.extend_from_slice(bytemuck::cast_slice(values));
+        }
+        Column::Bytes(values) if encoder.column_type == ColumnType::Histogram => {
+            encode_histograms(values, rows, out)?;
+        }
         Column::U8(values) => out.extend_from_slice(values.get(rows)?),
         Column::U16(values) => out.extend_from_slice(bytemuck::cast_slice(values.get(rows)?)),
         Column::U32(values) => out.extend_from_slice(bytemuck::cast_slice(values.get(rows)?)),
@@ -178,6 +188,25 @@ fn encode_strings(values: &BytesColumn, rows: Range<usize>, out: &mut Vec<u8>) -
     for &end in values.ends.get(rows)? {
         push_bytes(out, values.data.get(start..end as usize)?);
         start = end as usize;
+    }
+    Some(())
+}
+
+/// Bytes of a bucket and its count in a value of [`ColumnType::Histogram`].
+pub const HISTOGRAM_ENTRY: usize = 9;
+
+/// A map: where the entries of each row end, all keys, all values.
+fn encode_histograms(values: &BytesColumn, rows: Range<usize>, out: &mut Vec<u8>) -> Option<()> {
+    let first = first_start(values, rows.start)?;
+    let ends = values.ends.get(rows)?;
+    for &end in ends {
+        out.extend_from_slice(&((end as usize).checked_sub(first)? / HISTOGRAM_ENTRY).to_le_bytes());
+    }
+    let last = ends.last().map_or(first, |&end| end as usize);
+    let entries = values.data.get(first..last)?.chunks_exact(HISTOGRAM_ENTRY);
+    out.extend(entries.clone().filter_map(|entry| entry.first()));
+    for entry in entries {
+        out.extend_from_slice(entry.get(1..)?);
     }
     Some(())
 }

@@ -19,6 +19,7 @@ static CLICKSTREAM: LazyLock<Stream> = LazyLock::new(|| Stream {
     order_by: &["login", "source_ipv4", "host", "time"],
     ttl_from: "toDateTime(received_at)",
     indices: Vec::new(),
+    skipped: Vec::new(),
 });
 
 /// The clickstream stream.

@@ -19,6 +19,7 @@ static DNSFLOW: LazyLock<Stream> = LazyLock::new(|| Stream {
     order_by: &["login", "source_ipv4", "dns_host", "time"],
     ttl_from: "toDateTime(received_at)",
     indices: Vec::new(),
+    skipped: Vec::new(),
 });
 
 /// The dnsflow stream.

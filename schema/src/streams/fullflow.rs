@@ -40,6 +40,7 @@ static FULLFLOW: LazyLock<Stream> = LazyLock::new(|| Stream {
         index_type: "minmax",
         granularity: 64,
     }],
+    skipped: Vec::new(),
 });
 
 /// The fullflow stream.

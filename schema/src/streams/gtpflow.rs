@@ -17,6 +17,7 @@ static GTPFLOW: LazyLock<Stream> = LazyLock::new(|| Stream {
     order_by: &["sgw_control_ipv4", "sgw_control_teid", "time"],
     ttl_from: "toDateTime(received_at)",
     indices: Vec::new(),
+    skipped: Vec::new(),
 });
 
 /// The gtpflow stream.

@@ -20,6 +20,7 @@ static NATFLOW: LazyLock<Stream> = LazyLock::new(|| Stream {
     order_by: &["post_nat_source_ipv4", "post_nat_source_port", "event_millisecond"],
     ttl_from: "toDateTime(received_at)",
     indices: Vec::new(),
+    skipped: Vec::new(),
 });
 
 /// The natflow stream.

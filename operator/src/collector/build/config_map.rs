@@ -60,6 +60,7 @@ pub(super) fn config(receiver: &Receiver<'_>, notes: &mut Notes) -> Result<Recei
         cpu_features: nodes.map(|nodes| nodes.cpu_features.clone()).unwrap_or_default(),
         cpu_policy: nodes.map(|nodes| nodes.policy).unwrap_or_default(),
         enrichment: (&collector.spec.enrichment).into(),
+        aggregates: (&collector.spec.tables).into(),
     })
 }
 

@@ -1,0 +1,252 @@
+//! Where things lie: a family compiled against the columns that a decoder fills. Keys are rows of bytes with a fixed
+//! stride, texts in them are numbers; what is counted are slots of 8 bytes.
+
+use std::collections::BTreeSet;
+
+use ipfix::ColumnKind;
+use schema::aggregate::{AggregateTable, Family, KeyOf, MeasureOf, Way};
+use schema::{ColumnDecl, ColumnType, Filled, Stream, aggregates};
+
+/// Bytes of a key in front of the fields: beginning of the interval (seconds), DPI.
+pub(super) const TIME_BYTES: usize = 4;
+pub(super) const HEAD_BYTES: usize = TIME_BYTES + 2;
+
+/// A key's field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Field {
+    pub(super) name: &'static str,
+    pub(super) column_type: ColumnType,
+    /// Where it begins in the key.
+    pub(super) offset: usize,
+    pub(super) width: usize,
+}
+
+/// Where a field's value comes from, as positions among the decoded columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// A column as it is.
+    Column(usize),
+    /// The first, or the second where the record goes to the subscriber.
+    ByDirection(usize, usize),
+    /// A host's name.
+    Name(usize),
+    /// The upper three bits.
+    ClassSelector(usize),
+    /// Switched off, or the stream lacks the column: always empty.
+    Nothing,
+}
+
+/// What one record adds to its group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Add {
+    One,
+    /// 1 if a column (by its place among the summed ones) is not 0.
+    NonZero(usize),
+    /// A column's value.
+    Value(usize),
+    RttCount,
+    RttSum,
+    RttMin,
+    RttMax,
+    /// Which of a group's histograms.
+    RttHistogram(u8),
+}
+
+/// An addition and the slot that it goes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Operation {
+    pub(super) add: Add,
+    pub(super) slot: usize,
+}
+
+/// How a measure is read back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kept {
+    /// In a slot, merged by a function.
+    Slot(usize, MeasureOf),
+    /// As one of the histograms.
+    Histogram(u8),
+}
+
+/// A key's fields.
+#[derive(Clone, Debug)]
+pub(super) struct KeyLayout {
+    pub(super) fields: Vec<Field>,
+    pub(super) bytes: usize,
+}
+
+impl KeyLayout {
+    pub(super) fn of(family: &Family, table: &AggregateTable) -> KeyLayout {
+        let mut fields = Vec::new();
+        let mut offset = HEAD_BYTES;
+        for key in table.keys.iter().filter_map(|name| family.key(name)) {
+            let width = match key.column_type.kind() {
+                ColumnKind::U8 => 1,
+                ColumnKind::U16 => 2,
+                ColumnKind::U32 | ColumnKind::Bytes => 4,
+                ColumnKind::U64 => 8,
+                ColumnKind::Bytes16 => 16,
+            };
+            fields.push(Field { name: key.name, column_type: key.column_type, offset, width });
+            offset += width;
+        }
+        KeyLayout { fields, bytes: offset }
+    }
+}
+
+/// A family as the gatherer follows it.
+#[derive(Clone, Debug)]
+pub(super) struct Layout {
+    /// Of the wide table's keys.
+    pub(super) key: KeyLayout,
+    /// Of each field of it.
+    pub(super) sources: Vec<Source>,
+    /// For records from the subscriber, and all that are not to it.
+    pub(super) from: Vec<Operation>,
+    /// For records to the subscriber.
+    pub(super) to: Vec<Operation>,
+    /// In the order of the family's measures.
+    pub(super) kept: Vec<Kept>,
+    pub(super) slots: usize,
+    /// Columns that are summed, as positions among the decoded ones.
+    pub(super) summed: Vec<usize>,
+    /// Positions of what every stream or some of them have.
+    pub(super) time: Option<usize>,
+    pub(super) direction: Option<usize>,
+    pub(super) flags: Option<usize>,
+    pub(super) has_as: bool,
+    pub(super) rtt: Option<usize>,
+    /// Where only records with a translation count: its address.
+    pub(super) translated: Option<usize>,
+}
+
+/// Columns that enrichment reads by their names: without them its answers would differ from those in the raw rows.
+const READ_BY_ENRICHMENT: [&str; 10] = [
+    "source_ipv4",
+    "source_ipv6",
+    "destination_ipv4",
+    "destination_ipv6",
+    "bgp_source_as_number",
+    "bgp_destination_as_number",
+    "input_snmp",
+    "output_snmp",
+    "login",
+    "bridge_vchannel_num",
+];
+const RTT: &str = "packet_deliver_time";
+/// What tells whether a fullflow record has a translation.
+const TRANSLATED: &str = "post_nat_source_ipv4";
+
+/// The stream without the columns that neither the family nor enrichment needs.
+pub(super) fn only_what_is_needed(stream: &Stream, family: &Family) -> Stream {
+    let mut needed: BTreeSet<&str> = READ_BY_ENRICHMENT.into();
+    needed.extend([family.time, "host", RTT, TRANSLATED]);
+    for key in &family.keys {
+        match key.of {
+            KeyOf::Column(name) | KeyOf::Name(name) | KeyOf::ClassSelector(name) => {
+                needed.insert(name);
+            }
+            KeyOf::Subscriber(source, destination) | KeyOf::Host(source, destination) => {
+                needed.extend([source, destination]);
+            }
+        }
+    }
+    for measure in &family.measures {
+        if let MeasureOf::Sum(name) | MeasureOf::CountNonZero(name) = measure.of {
+            needed.insert(name);
+        }
+    }
+    stream.only(|column: &ColumnDecl| match column.filled {
+        Filled::Constant(_) | Filled::Enriched(_) => true,
+        _ => needed.contains(column.name),
+    })
+}
+
+impl Layout {
+    /// `stream` is the family's own, perhaps with elements of the user's; of `switches`, if there are any, the keys
+    /// are kept whose switch is among them.
+    pub(super) fn new(family: &Family, stream: &Stream, switches: Option<&[String]>) -> Layout {
+        let place = |name: &str| stream.inserted_columns().position(|column| column.name == name);
+        let wide = KeyLayout { fields: Vec::new(), bytes: HEAD_BYTES };
+        let key = family.tables.first().map_or(wide, |table| KeyLayout::of(family, table));
+        let is_on = |switch: &str| {
+            switch.is_empty() || switches.is_none_or(|on| on.iter().any(|name| name == switch))
+        };
+        let sources = key
+            .fields
+            .iter()
+            .map(|field| {
+                let found = family.key(field.name).filter(|key| is_on(key.switch)).map(|key| key.of);
+                let source = match found {
+                    None => None,
+                    Some(KeyOf::Column(name)) => place(name).map(Source::Column),
+                    Some(KeyOf::Name(name)) => place(name).map(Source::Name),
+                    Some(KeyOf::ClassSelector(name)) => place(name).map(Source::ClassSelector),
+                    Some(KeyOf::Subscriber(own, other)) => {
+                        place(own).zip(place(other)).map(|(own, other)| Source::ByDirection(own, other))
+                    }
+                    Some(KeyOf::Host(own, other)) => {
+                        place(own).zip(place(other)).map(|(own, other)| Source::ByDirection(other, own))
+                    }
+                };
+                source.unwrap_or(Source::Nothing)
+            })
+            .collect();
+        let mut layout = Layout {
+            key,
+            sources,
+            from: Vec::new(),
+            to: Vec::new(),
+            kept: Vec::new(),
+            slots: 0,
+            summed: Vec::new(),
+            time: place(family.time),
+            direction: place("direction"),
+            flags: place("subscriber_flags"),
+            has_as: place("bgp_source_as_number").is_some(),
+            rtt: place(RTT),
+            translated: place(TRANSLATED).filter(|_| std::ptr::eq(family, aggregates::nat_from_fullflow())),
+        };
+        layout.measures(family, &place);
+        layout
+    }
+
+    fn measures(&mut self, family: &Family, place: &dyn Fn(&str) -> Option<usize>) {
+        let mut histograms = 0;
+        for measure in &family.measures {
+            let mut summed = |name: &str| {
+                let place = place(name)?;
+                let found = self.summed.iter().position(|summed| *summed == place);
+                Some(found.unwrap_or_else(|| {
+                    self.summed.push(place);
+                    self.summed.len() - 1
+                }))
+            };
+            let add = match measure.of {
+                MeasureOf::Count => Some(Add::One),
+                MeasureOf::CountNonZero(name) => summed(name).map(Add::NonZero),
+                MeasureOf::Sum(name) => summed(name).map(Add::Value),
+                MeasureOf::RttCount => Some(Add::RttCount),
+                MeasureOf::RttSum => Some(Add::RttSum),
+                MeasureOf::RttMin => Some(Add::RttMin),
+                MeasureOf::RttMax => Some(Add::RttMax),
+                MeasureOf::RttHistogram => Some(Add::RttHistogram(histograms)),
+            };
+            let slot = self.slots;
+            if measure.of == MeasureOf::RttHistogram {
+                self.kept.push(Kept::Histogram(histograms));
+                histograms += 1;
+            } else {
+                self.kept.push(Kept::Slot(slot, measure.of));
+                self.slots += 1;
+            }
+            let Some(add) = add else { continue };
+            if measure.way != Way::To {
+                self.from.push(Operation { add, slot });
+            }
+            if measure.way != Way::From {
+                self.to.push(Operation { add, slot });
+            }
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! Aggregates: another reader of a journal, which gathers records into groups for a minute or more and writes the
+//! groups into the family's tables. Must never send what is not in the outbox, and never gather on while a flush is not
+//! acknowledged: the journal is the buffer.
+//!
+//! - `layout`: a family compiled against the decoder's columns;
+//! - `gather`, `groups`, `texts`, `names`, `histograms`: records become groups;
+//! - `blocks`: groups become one block for each table and partition;
+//! - `outbox`: the blocks on the disk, with the place in the journal behind them;
+//! - `reader`: the thread that does all of it.
+
+mod blocks;
+mod gather;
+mod groups;
+mod histograms;
+mod layout;
+mod names;
+mod outbox;
+mod reader;
+#[cfg(test)]
+mod tests;
+mod texts;
+
+pub use gather::Filtered;
+pub use reader::{Aggregator, AggregatorOptions, AggregatorStatus, Opened};

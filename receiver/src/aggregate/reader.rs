@@ -1,0 +1,537 @@
+//! The thread of one family: reads frames, gathers, flushes, sends. What it knows of the journal it writes down only
+//! with the flush that says it, so that a kill at any step repeats or continues and never adds twice.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use crc_fast::{CrcAlgorithm, Digest};
+use ipfix::Column;
+use schema::aggregate::Family;
+use schema::{LEDGER, LedgerRow, Stream};
+
+use super::blocks::blocks;
+use super::gather::{Filtered, Gatherer};
+use super::layout::only_what_is_needed;
+use super::outbox::{Flush, Outbox, OutboxInsert, Standing};
+use crate::decode::{Decoder, DecoderState, Origin};
+use crate::dictionaries::Known;
+use crate::enrich::{Enricher, Knowledge};
+use crate::insert::{BLOCK_BYTES, Failure, MAX_BLOCK_ROWS, Target, now_us};
+use crate::journal::{self, Fsync, Journal, JournalReader, Position, lock};
+use crate::ledger;
+
+const IDLE: Duration = Duration::from_millis(20);
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LAST_PAUSE: Duration = Duration::from_secs(5);
+/// Groups that a flush has at most: about 80 MB while they are gathered.
+const MAX_GROUPS: u32 = 1 << 18;
+/// Memory from which a flush does not wait: long names and many histograms.
+const MAX_MEMORY: usize = 192 << 20;
+/// With fewer records a flush waits longer, because rows of one interval that come in several flushes are several rows
+/// until parts are merged.
+const ENOUGH_RECORDS: u64 = 1 << 20;
+/// So many times longer.
+const PATIENCE: u32 = 5;
+/// A flush is sent in pieces of this size.
+const PIECE: usize = 1 << 20;
+
+/// Fixed facts of one family of one stream.
+pub struct AggregatorOptions {
+    /// The family.
+    pub family: &'static Family,
+    /// The stream that is decoded: the family's, with the user's elements.
+    pub stream: Stream,
+    /// The keys that are switched on; `None`: all.
+    pub switches: Option<Vec<String>>,
+    /// Interval of the wide table, minutes.
+    pub minutes: u32,
+    /// How long records are gathered, if there are enough.
+    pub flush_after: Duration,
+    /// For the column `dpi_id`.
+    pub dpi: u16,
+    /// Observation domains that are another DPI's.
+    pub domains: Arc<BTreeMap<u32, u16>>,
+    /// What records are enriched by, as of now.
+    pub known: Arc<Known>,
+    /// Name of the collector, for the ledger.
+    pub collector: String,
+    /// Name of the listener, for the ledger.
+    pub listener: String,
+    /// The journal's directory.
+    pub journal_dir: PathBuf,
+}
+
+impl AggregatorOptions {
+    /// The wide table.
+    fn table(&self) -> &'static str {
+        self.family.tables.first().map_or("", |table| table.name)
+    }
+}
+
+/// The outbox of a reader, read before the journal is.
+pub struct Opened {
+    outbox: Outbox,
+    standing: Option<Standing>,
+    flush: Option<Flush>,
+}
+
+impl Opened {
+    /// Opens the outbox.
+    ///
+    /// # Errors
+    /// It cannot be read, or was written by a version that we do not understand.
+    pub fn new(options: &AggregatorOptions) -> io::Result<Opened> {
+        let (outbox, standing, flush) = Outbox::open(&options.journal_dir.join(options.table()))?;
+        Ok(Opened { outbox, standing, flush })
+    }
+
+    /// The newest frame and arrival that it knows.
+    pub fn newest(&self) -> journal::Recovered {
+        let standings = self.standing.iter().chain(self.flush.iter().map(|flush| &flush.after));
+        let mut newest = journal::Recovered::default();
+        for standing in standings {
+            newest.last_number = newest.last_number.max(standing.last);
+            newest.last_arrival_us = newest.last_arrival_us.max(standing.arrival_us);
+        }
+        newest
+    }
+}
+
+/// What is counted of a reader, in records.
+#[derive(Clone, Debug, Default)]
+pub struct AggregatorStatus {
+    /// The wide table.
+    pub table: &'static str,
+    /// Records decoded.
+    pub decoded: u64,
+    /// Records that are in the tables.
+    pub stored: u64,
+    /// Records left out by rule.
+    pub filtered: Filtered,
+    /// Records counted at their arrival, because they say they happened more than a day before or after.
+    pub clock_skew: u64,
+    /// Groups gathered and not sent yet.
+    pub groups: u64,
+    /// Inserts tried again since the process began.
+    pub retries: u64,
+    /// What the journal may forget: frames below the number, except in these segments.
+    releasable: (u64, Vec<u64>),
+}
+
+impl AggregatorStatus {
+    /// Records on their way.
+    pub fn waiting(&self) -> u64 {
+        self.decoded.saturating_sub(self.stored + self.filtered.total())
+    }
+}
+
+/// One family of one stream on its way from the journal to its tables.
+pub struct Aggregator {
+    options: AggregatorOptions,
+    stream: &'static Stream,
+    journal: Arc<Journal>,
+    target: Target,
+    work: Mutex<Work>,
+    status: Mutex<AggregatorStatus>,
+    last_error: Mutex<Option<String>>,
+    retries: AtomicU64,
+    flush_after_ms: AtomicU64,
+    hurry: AtomicBool,
+    give_up: AtomicBool,
+}
+
+/// What the thread works with.
+struct Work {
+    outbox: Outbox,
+    /// The last flush that is acknowledged.
+    standing: Standing,
+    /// A flush that is not.
+    pending: Option<Flush>,
+    reader: JournalReader,
+    decoder: Decoder,
+    columns: Vec<Column>,
+    enricher: Enricher,
+    gatherer: Gatherer,
+    /// Since when the present groups are gathered.
+    since: Option<Instant>,
+    last: u64,
+    arrival_us: u64,
+    /// Over the CRCs of the frames since the last flush.
+    digest: Digest,
+}
+
+impl Aggregator {
+    /// A reader that goes on where its outbox says.
+    ///
+    /// # Errors
+    /// The journal cannot be read.
+    pub fn resume(
+        options: AggregatorOptions,
+        journal: &Arc<Journal>,
+        target: Target,
+        opened: Opened,
+    ) -> io::Result<Aggregator> {
+        let stream: &'static Stream =
+            Box::leak(Box::new(only_what_is_needed(&options.stream, options.family)));
+        let Opened { outbox, standing, flush } = opened;
+        let standing = match standing {
+            Some(standing) if standing.journal == journal.id() => standing,
+            _ => beginning(journal),
+        };
+        let place = flush.as_ref().map_or(&standing, |flush| &flush.after);
+        let (reader, decoder) = at(&options, stream, journal, place)?;
+        let (last, arrival_us) = (place.last, place.arrival_us);
+        let gatherer = Gatherer::new(options.family, stream, options.switches.as_deref(), options.minutes);
+        let work = Work {
+            outbox,
+            pending: flush,
+            reader,
+            decoder,
+            columns: stream.new_columns(),
+            enricher: Enricher::new(stream),
+            gatherer,
+            since: None,
+            last,
+            arrival_us,
+            digest: Digest::new(CrcAlgorithm::Crc32Iscsi),
+            standing,
+        };
+        let flush_after_ms =
+            AtomicU64::new(u64::try_from(options.flush_after.as_millis()).unwrap_or(u64::MAX));
+        let aggregator = Aggregator {
+            stream,
+            journal: journal.clone(),
+            target,
+            status: Mutex::default(),
+            last_error: Mutex::default(),
+            retries: AtomicU64::new(0),
+            flush_after_ms,
+            hurry: AtomicBool::new(false),
+            give_up: AtomicBool::new(false),
+            work: Mutex::new(work),
+            options,
+        };
+        aggregator.show(&lock(&aggregator.work));
+        Ok(aggregator)
+    }
+
+    /// Works until [`Aggregator::stop`]; for a thread of its own.
+    pub fn work(&self, runtime: &tokio::runtime::Handle) {
+        let mut work = lock(&self.work);
+        while !self.given_up() {
+            if let Err(error) = self.turn(&mut work, runtime) {
+                self.report(&Failure::Wait(format!("the journal or the outbox: {error}")));
+                self.pause(LAST_PAUSE);
+                self.begin_again(&mut work);
+            }
+        }
+    }
+
+    /// Sends a flush, or gathers a block, or waits a little.
+    fn turn(&self, work: &mut Work, runtime: &tokio::runtime::Handle) -> io::Result<()> {
+        if work.pending.is_some() {
+            return self.send(work, runtime);
+        }
+        let Some(knowledge) = self.options.known.get() else {
+            std::thread::sleep(IDLE);
+            return Ok(());
+        };
+        let has_read = self.gather(work, &knowledge)?;
+        self.show(work);
+        if self.is_due(work, has_read) {
+            return self.flush(work);
+        }
+        if !has_read {
+            std::thread::sleep(IDLE);
+        }
+        Ok(())
+    }
+
+    /// Gathers a block's worth of frames; whether there were any.
+    fn gather(&self, work: &mut Work, knowledge: &Knowledge) -> io::Result<bool> {
+        let published = self.journal.published().number;
+        let (mut bytes, mut holes) = (0, Vec::new());
+        let mut holes_before = 0;
+        while bytes < BLOCK_BYTES && work.columns.first().map_or(0, Column::len) < MAX_BLOCK_ROWS {
+            let Some(next) = work.reader.read(published, &mut holes)? else { break };
+            if holes.len() > holes_before {
+                work.decoder.cross_hole(&self.journal, next.position)?;
+                holes_before = holes.len();
+            }
+            work.decoder.frame(&next, &work.reader, &self.journal, &mut work.columns)?;
+            work.digest.update(&next.header.crc.to_le_bytes());
+            work.last = next.header.number;
+            work.arrival_us = next.header.arrival_us;
+            bytes += next.header.length as usize + 1;
+        }
+        if holes.len() > holes_before {
+            work.decoder.cross_hole(&self.journal, work.reader.position())?;
+        }
+        let unique: BTreeSet<(u64, u64)> = holes.iter().map(|hole| (hole.first, hole.last)).collect();
+        work.decoder.state.counters.lost_frames +=
+            unique.iter().map(|(first, last)| (last + 1).saturating_sub(*first)).sum::<u64>();
+        if bytes == 0 {
+            return Ok(false);
+        }
+        work.since.get_or_insert_with(Instant::now);
+        work.enricher.enrich(&mut work.columns, knowledge);
+        work.gatherer.add(&work.columns, &knowledge.settings);
+        work.columns.iter_mut().for_each(Column::clear);
+        Ok(true)
+    }
+
+    fn is_due(&self, work: &Work, has_read: bool) -> bool {
+        let Some(since) = work.since else { return false };
+        if work.gatherer.groups() >= MAX_GROUPS || work.gatherer.memory() >= MAX_MEMORY {
+            return true;
+        }
+        if self.hurry.load(Ordering::Relaxed) {
+            return !has_read;
+        }
+        let flush_after = Duration::from_millis(self.flush_after_ms.load(Ordering::Relaxed));
+        let age = since.elapsed();
+        let is_enough = work.gatherer.records >= ENOUGH_RECORDS;
+        age >= flush_after && (is_enough || age >= flush_after * PATIENCE)
+    }
+
+    /// Puts what is gathered into the outbox.
+    fn flush(&self, work: &mut Work) -> io::Result<()> {
+        // A power cut must not take frames that are in the tables: their numbers would be used again.
+        if self.journal.options().fsync != Fsync::Never {
+            self.journal.sync()?;
+        }
+        let first = work.standing.last + 1;
+        let crc =
+            std::mem::replace(&mut work.digest, Digest::new(CrcAlgorithm::Crc32Iscsi)).finalize() as u32;
+        let range = format!("{first}-{}/{crc:08x}", work.last);
+        let identity = self.journal.identity();
+        let mut writing = work.outbox.begin()?;
+        blocks(&mut work.gatherer, self.options.family, self.options.minutes, |block| {
+            let sql = self.options.family.insert_sql(&self.target.database, block.table);
+            let token = format!("{identity}/{}/0/week-{}/{range}", block.table.name, block.week);
+            writing.insert(sql, token, block.rows, block.bytes)
+        })?;
+        let after = self.after(work);
+        let row = self.ledger_row(&after.ledger, &work.standing.ledger);
+        let token = format!("{identity}/{LEDGER}/{}/{range}", self.options.table());
+        work.pending = Some(work.outbox.complete(writing, after, (row, token))?);
+        work.gatherer.clear();
+        work.since = None;
+        Ok(())
+    }
+
+    /// Where the reader stands after the flush that is made now.
+    fn after(&self, work: &Work) -> Standing {
+        let before = &work.standing;
+        let mut filtered = before.filtered;
+        filtered.add(&work.gatherer.filtered);
+        let stored = before.stored + work.gatherer.records;
+        let decoded = work.decoder.state.counters.decoded;
+        let signed = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        Standing {
+            journal: self.journal.id(),
+            last: work.last,
+            arrival_us: work.arrival_us,
+            position: work.reader.position(),
+            decoder: work.decoder.state.clone(),
+            stored,
+            filtered,
+            clock_skew: before.clock_skew + work.gatherer.clock_skew,
+            ledger: LedgerRow {
+                arrival_to: signed(work.arrival_us),
+                records_decoded: decoded,
+                records_stored: stored,
+                records_filtered: filtered.total(),
+                records_waiting: signed(decoded) - signed(stored + filtered.total()),
+                ..LedgerRow::default()
+            },
+        }
+    }
+
+    fn ledger_row(&self, now: &LedgerRow, before: &LedgerRow) -> LedgerRow {
+        LedgerRow {
+            time: u32::try_from(now_us() / 1_000_000).unwrap_or(u32::MAX),
+            dpi_id: self.options.dpi,
+            stream: format!("{} to {}", self.options.listener, self.options.table()),
+            journal_id: self.journal.id(),
+            collector: self.options.collector.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            ..ledger::difference(now, before)
+        }
+    }
+
+    /// Sends the pending flush until every insert of it is acknowledged, or the process stops.
+    fn send(&self, work: &mut Work, runtime: &tokio::runtime::Handle) -> io::Result<()> {
+        let Some(flush) = work.pending.take() else { return Ok(()) };
+        work.pending = Some(flush.clone());
+        for insert in &flush.inserts {
+            let bytes = Bytes::from(work.outbox.bytes(insert)?);
+            let settled = self.until_acknowledged(|| runtime.block_on(self.insert(insert, &bytes)));
+            if !settled {
+                return Ok(());
+            }
+        }
+        let (row, token) = (&flush.ledger_row, &flush.ledger_token);
+        let is_told = || runtime.block_on(self.target.insert_ledger_row(row, token));
+        if !self.until_acknowledged(is_told) {
+            return Ok(());
+        }
+        work.outbox.acknowledged(&flush)?;
+        work.standing = flush.after;
+        work.pending = None;
+        self.show(work);
+        Ok(())
+    }
+
+    /// Whether it was acknowledged before the process stops.
+    fn until_acknowledged(&self, mut attempt: impl FnMut() -> Result<(), Failure>) -> bool {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match attempt() {
+                Ok(()) => return true,
+                Err(failure) => self.report(&failure),
+            }
+            self.pause(pause);
+            pause = (pause * 2).min(LAST_PAUSE);
+            if self.given_up() {
+                return false;
+            }
+            self.retries.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    async fn insert(&self, insert: &OutboxInsert, bytes: &Bytes) -> Result<(), Failure> {
+        let mut request = self.target.begin(&insert.sql, &insert.token);
+        let mut rest = bytes.clone();
+        while !rest.is_empty() {
+            request.send(rest.split_to(PIECE.min(rest.len()))).await?;
+        }
+        request.end().await
+    }
+
+    /// After an error of the journal: what was gathered since the last flush is gathered anew.
+    fn begin_again(&self, work: &mut Work) {
+        if work.pending.is_some() {
+            return;
+        }
+        match at(&self.options, self.stream, &self.journal, &work.standing) {
+            Ok((reader, decoder)) => (work.reader, work.decoder) = (reader, decoder),
+            // The next turn fails as this one did, and ends here again.
+            Err(error) => return self.report(&Failure::Wait(format!("the journal: {error}"))),
+        }
+        work.gatherer.clear();
+        work.columns.iter_mut().for_each(Column::clear);
+        work.digest = Digest::new(CrcAlgorithm::Crc32Iscsi);
+        work.since = None;
+        (work.last, work.arrival_us) = (work.standing.last, work.standing.arrival_us);
+    }
+
+    fn show(&self, work: &Work) {
+        let standing = &work.standing;
+        let mut filtered = standing.filtered;
+        filtered.add(&work.gatherer.filtered);
+        *lock(&self.status) = AggregatorStatus {
+            table: self.options.table(),
+            decoded: work.decoder.state.counters.decoded,
+            stored: standing.stored,
+            filtered,
+            clock_skew: standing.clock_skew + work.gatherer.clock_skew,
+            groups: work.gatherer.groups().into(),
+            retries: 0,
+            releasable: (standing.last + 1, standing.decoder.pinned_segments()),
+        };
+    }
+
+    fn pause(&self, pause: Duration) {
+        let until = Instant::now() + pause;
+        while Instant::now() < until && !self.given_up() {
+            std::thread::sleep(IDLE.min(pause));
+        }
+    }
+
+    fn report(&self, failure: &Failure) {
+        *lock(&self.last_error) = Some(failure.to_string());
+        if crate::log_limit::allow("aggregate") {
+            tracing::warn!(
+                dpi = self.options.dpi,
+                stream = self.options.listener,
+                table = self.options.table(),
+                error = %failure,
+                "aggregates are not written; it is tried again with the same bytes"
+            );
+        }
+    }
+
+    fn given_up(&self) -> bool {
+        self.give_up.load(Ordering::Relaxed)
+    }
+
+    /// What is counted.
+    pub fn status(&self) -> AggregatorStatus {
+        AggregatorStatus { retries: self.retries.load(Ordering::Relaxed), ..lock(&self.status).clone() }
+    }
+
+    /// The last thing that went wrong.
+    pub fn last_error(&self) -> Option<String> {
+        lock(&self.last_error).clone()
+    }
+
+    /// What the journal may forget: frames below the number, except in these segments.
+    pub fn releasable(&self) -> (u64, Vec<u64>) {
+        lock(&self.status).releasable.clone()
+    }
+
+    /// Whether every frame is in the tables.
+    pub fn is_drained(&self) -> bool {
+        lock(&self.status).releasable.0 > self.journal.published().number
+    }
+
+    /// From now on nothing waits to become a larger flush.
+    pub fn hurry(&self) {
+        self.hurry.store(true, Ordering::Relaxed);
+    }
+
+    /// Ends the thread. What is not stored is in the journal or in the outbox.
+    pub fn stop(&self) {
+        self.give_up.store(true, Ordering::Relaxed);
+    }
+
+    /// Changes how long records are gathered.
+    pub fn set_flush_after(&self, flush_after: Duration) {
+        let milliseconds = u64::try_from(flush_after.as_millis()).unwrap_or(u64::MAX);
+        self.flush_after_ms.store(milliseconds, Ordering::Relaxed);
+    }
+}
+
+/// The oldest frame that is there.
+fn beginning(journal: &Journal) -> Standing {
+    let first = journal.segment_starts().first().copied().unwrap_or(1);
+    Standing {
+        journal: journal.id(),
+        last: first.saturating_sub(1),
+        arrival_us: 0,
+        position: Position { segment: first, offset: 0, number: first },
+        decoder: DecoderState::default(),
+        stored: 0,
+        filtered: Filtered::default(),
+        clock_skew: 0,
+        ledger: LedgerRow::default(),
+    }
+}
+
+fn at(
+    options: &AggregatorOptions,
+    stream: &'static Stream,
+    journal: &Arc<Journal>,
+    standing: &Standing,
+) -> io::Result<(JournalReader, Decoder)> {
+    let origin = Origin { dpi: options.dpi, domains: options.domains.clone(), journal: journal.id() };
+    let position = standing.position;
+    let decoder = Decoder::restore(journal, stream, origin, standing.decoder.clone(), position)?;
+    Ok((JournalReader::at(journal.clone(), position), decoder))
+}

@@ -1,0 +1,119 @@
+//! Rollups of aggregates against a real server: sums, minima, maxima and histograms of a million rows are the same
+//! before and after each level, and what is merged by hand is merged by the server alone too.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+mod common;
+
+use common::{Server, start};
+use schema::aggregate::{AggregateOptions, Family, MeasureOf};
+use schema::{Desired, aggregates, execute, observe, plan};
+
+#[test]
+fn clickhouse_server() {
+    embedded::testing::serve_if_asked();
+}
+
+const DAY: u64 = 86_400;
+const ROWS: u64 = 1_000_000;
+
+/// The wide table of a family, of one minute, with rollups to a quarter of an hour, half an hour and an hour.
+fn desired(family: &'static Family, ages: [u64; 3]) -> Desired {
+    let table = &family.tables[0];
+    let options = AggregateOptions {
+        minutes: 1,
+        rollups: [15, 30, 60].into_iter().zip(ages).collect(),
+        ..AggregateOptions::new("qoestor", table)
+    };
+    Desired::new("qoestor").with_table(family.table(table, &options))
+}
+
+async fn apply(server: &Server, desired: &Desired) {
+    let steps = plan(desired, &observe(&server.client, "qoestor").await.unwrap()).unwrap();
+    execute(&server.client, &steps).await.unwrap();
+    let again = plan(desired, &observe(&server.client, "qoestor").await.unwrap()).unwrap();
+    assert_eq!(again.steps, []);
+}
+
+/// All measures by what tells rows apart at a level.
+fn measured(server: &Server, family: &Family, minutes: u32) -> String {
+    let measures: Vec<String> = family
+        .measures
+        .iter()
+        .map(|measure| format!("{}({})", measure.of.function(), measure.name))
+        .collect();
+    server.text(&format!(
+        "SELECT sum(cityHash64(*)), count() FROM (SELECT toStartOfInterval(time, INTERVAL {minutes} MINUTE), dpi_id, \
+         {}, {} FROM qoestor.{} GROUP BY ALL)",
+        family.tables[0].keys.join(", "),
+        measures.join(", "),
+        family.tables[0].name
+    ))
+}
+
+/// Random rows, of which the oldest happened `days` ago.
+fn insert_sql(family: &Family, days: u64) -> String {
+    let table = &family.tables[0];
+    let mut values = vec![format!("now() - {} + number % {}", days * DAY, 3 * 3600), "number % 2".to_owned()];
+    for name in &table.keys {
+        let key = family.key(name).unwrap();
+        values.push(match key.column_type.sql() {
+            "LowCardinality(String)" => "toString(rand(1) % 50)".to_owned(),
+            "IPv6" => "toIPv6('2001:db8::1')".to_owned(),
+            "IPv4" => "toIPv4(toUInt32(rand(2) % 3))".to_owned(),
+            _ => "rand(3) % 2".to_owned(),
+        });
+    }
+    for (index, measure) in family.measures.iter().enumerate() {
+        values.push(match measure.of {
+            MeasureOf::RttHistogram => {
+                format!("map(toUInt8(rand({index}) % 256), toUInt64(1 + rand(99) % 9))")
+            }
+            MeasureOf::RttMin | MeasureOf::RttMax => {
+                format!("if(rand({index}) % 3 = 0, NULL, toUInt64(rand({index})))")
+            }
+            _ => format!("toUInt64(rand({index})) * 1000"),
+        });
+    }
+    format!("INSERT INTO qoestor.{} SELECT {} FROM numbers({ROWS})", table.name, values.join(", "))
+}
+
+fn rows(server: &Server, table: &str) -> u64 {
+    server.text(&format!("SELECT count() FROM qoestor.{table}")).trim().parse().unwrap()
+}
+
+#[tokio::test]
+async fn every_level_keeps_every_sum() {
+    let server = start();
+    for family in [aggregates::fullflow(), aggregates::clickstream()] {
+        let table = family.tables[0].name;
+        apply(&server, &desired(family, [365 * DAY, 366 * DAY, 367 * DAY])).await;
+        // Parts of a day before and after every border, so that a rollup meets rows of both sides.
+        server.run(&insert_sql(family, 20)).await;
+        server.run(&insert_sql(family, 5)).await;
+        let inserted = rows(&server, table);
+        let mut before = inserted;
+        for (level, minutes) in [15, 30, 60].into_iter().enumerate() {
+            let expected = measured(&server, family, minutes);
+            let younger = measured(&server, family, 60);
+            let mut ages = [365 * DAY, 366 * DAY, 367 * DAY];
+            // From the finest to this level: everything older than ten days.
+            for (offset, age) in ages.iter_mut().enumerate().take(level + 1) {
+                *age = 10 * DAY + offset as u64;
+            }
+            apply(&server, &desired(family, ages)).await;
+            server.run(&format!("OPTIMIZE TABLE qoestor.{table} FINAL")).await;
+            assert_eq!(measured(&server, family, minutes), expected, "{table}, {minutes} minutes");
+            assert_eq!(measured(&server, family, 60), younger, "{table}, by the hour");
+            let left = rows(&server, table);
+            assert!(left < before, "{table}: {before} rows, {left} after the rollup to {minutes} minutes");
+            before = left;
+            let old = "now() - INTERVAL 12 DAY";
+            let finer = server.text(&format!(
+                "SELECT countIf(time < {old} AND time != toStartOfInterval(time, INTERVAL {minutes} MINUTE)), \
+                 countIf(time > {old} AND time != toStartOfInterval(time, INTERVAL {minutes} MINUTE)) > 0 \
+                 FROM qoestor.{table}"
+            ));
+            assert_eq!(finer, "0\t1\n", "{table}, {minutes} minutes");
+        }
+    }
+}
