@@ -62,6 +62,9 @@ pub fn desired(spec: &QoeCollectorSpec, storage: Option<&StorageVolumes>) -> Res
         let Some(aggregate) = spec.tables.aggregate(stream_type) else { continue };
         let family = family(stream_type);
         let Some(wide) = family.tables.first() else { continue };
+        if stream_type == StreamType::Fullflow {
+            desired = desired.with_function(schema::RTT_QUANTILE);
+        }
         let options = options_of(wide.name, aggregate.keep_for, aggregate.move_to_cold_after);
         for table in &family.tables {
             let options = AggregateOptions {

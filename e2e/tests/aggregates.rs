@@ -21,7 +21,7 @@ const ALL: &str =
 /// What `fullflow_agg` should hold, from the raw rows; the bucket is that of the declaration, computed otherwise.
 const FULLFLOW_FROM_RAW: &str = "
 SELECT toStartOfInterval(toDateTime(flow_start_millisecond), INTERVAL 15 MINUTE) AS t, dpi_id, toString(login),
-    subscriber_ipv4, subscriber_ipv6, bridge_vchannel_num, lower(toString(host)), host_category,
+    subscriber_ipv4, IPv6CIDRToRange(subscriber_ipv6, 64).1, bridge_vchannel_num, lower(toString(host)), host_category,
     if(direction = 'to', bgp_destination_as_number, bgp_source_as_number),
     if(direction = 'to', bgp_source_as_number, bgp_destination_as_number),
     protocol_code, toUInt8(bitShiftRight(ip_class_of_service, 5)),
@@ -155,8 +155,8 @@ fn every_measure_of_every_group_is_that_of_the_raw_rows() {
     );
     assert_same(
         &system,
-        "SELECT toStartOfInterval(time, INTERVAL 15 MINUTE), toString(login), subscriber_ipv4, subscriber_ipv6, \
-         bridge_vchannel_num, lower(toString(host)), host_category, host_type, count(), countIf(locked != 0) \
+        "SELECT toStartOfInterval(time, INTERVAL 15 MINUTE), toString(login), subscriber_ipv4, \
+         IPv6CIDRToRange(subscriber_ipv6, 64).1, bridge_vchannel_num, lower(toString(host)), host_category, host_type, count(), countIf(locked != 0) \
          FROM qoestor.clickstream GROUP BY 1, 2, 3, 4, 5, 6, 7, 8",
         "SELECT time, toString(login), subscriber_ipv4, subscriber_ipv6, bridge_vchannel_num, toString(host), \
          host_category, host_type, sum(records), sum(blocked) FROM qoestor.clickstream_agg GROUP BY 1, 2, 3, 4, 5, 6, 7, 8",
@@ -184,7 +184,7 @@ fn every_measure_of_every_group_is_that_of_the_raw_rows() {
             "dnsflow",
             "dnsflow_agg",
             "time",
-            "toString(login), source_ipv4, source_ipv6, toString(dns_host), dns_type, bridge_vchannel_num",
+            "toString(login), source_ipv4, IPv6CIDRToRange(source_ipv6, 64).1, toString(dns_host), dns_type, bridge_vchannel_num",
         ),
     ] {
         assert_same(&system, &of(time, raw, "count()", keys), &of("time", table, "sum(records)", keys));

@@ -58,6 +58,11 @@ pub enum KeyOf {
     Column(&'static str),
     /// Of two columns that of the subscriber's end: the second where the record goes to the subscriber.
     Subscriber(&'static str, &'static str),
+    /// The same of two columns of IPv6 addresses, without what lies behind the 64th bit: a subscriber's devices change
+    /// that every day and more often.
+    SubscriberNetwork(&'static str, &'static str),
+    /// A column of IPv6 addresses, without what lies behind the 64th bit.
+    Network(&'static str),
     /// Of two columns that of the other end.
     Host(&'static str, &'static str),
     /// A host's name in lower case, shortened to the registered domain or not, as configured.

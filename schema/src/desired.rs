@@ -2,6 +2,7 @@
 
 use crate::dictionaries;
 use crate::dictionary::dictionary_versions;
+use crate::function::Function;
 use crate::ledger::{LEDGER, LEDGER_KEEP_FOR, ledger};
 use crate::steps_table::schema_steps;
 use crate::table::Table;
@@ -15,6 +16,8 @@ pub struct Desired {
     pub owner: Option<String>,
     /// Its tables; the record of steps comes first, so that all other steps can be recorded.
     pub tables: Vec<Table>,
+    /// Functions that the server should have.
+    pub functions: Vec<Function>,
 }
 
 impl Desired {
@@ -24,7 +27,7 @@ impl Desired {
         let mut tables = vec![schema_steps(database), ledger(database, Some(LEDGER_KEEP_FOR))];
         tables.push(dictionary_versions(database));
         tables.extend(dictionaries::all().iter().map(|dictionary| dictionary.rows_table(database)));
-        Self { database: database.to_owned(), owner: None, tables }
+        Self { database: database.to_owned(), owner: None, tables, functions: Vec::new() }
     }
 
     /// The same, belonging to this collector.
@@ -38,6 +41,13 @@ impl Desired {
     #[must_use]
     pub fn with_table(mut self, table: Table) -> Self {
         self.tables.push(table);
+        self
+    }
+
+    /// The same with a function.
+    #[must_use]
+    pub fn with_function(mut self, function: Function) -> Self {
+        self.functions.push(function);
         self
     }
 

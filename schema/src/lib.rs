@@ -15,6 +15,7 @@ pub mod dictionaries;
 mod dictionary;
 mod elements;
 pub mod execute;
+mod function;
 mod hash;
 mod ledger;
 mod membership;
@@ -40,6 +41,7 @@ pub use dictionary::{
 };
 pub use elements::{CustomElement, ElementError};
 pub use execute::{ExecuteError, Execution, execute};
+pub use function::{Function, RTT_QUANTILE};
 pub use hash::hash_of;
 pub use ledger::{LEDGER, LEDGER_KEEP_FOR, LedgerRow, ledger};
 pub use observe::{Observed, observe};

@@ -1,7 +1,7 @@
 //! Reads from a server what there is of one database. It only reads, and it judges nothing: that is
 //! [`mod@crate::plan`]'s.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use clickhouse::{Client, Row};
 use serde::Deserialize;
@@ -17,6 +17,8 @@ pub struct Observed {
     /// The server's storage policies with the names of their volumes, first the one where rows arrive. `None`:
     /// our user may not see them.
     pub storage: Option<BTreeMap<String, Vec<String>>>,
+    /// Names of the functions that people have made.
+    pub functions: BTreeSet<String>,
 }
 
 impl Observed {
@@ -105,13 +107,14 @@ struct IndexRow {
 /// Whatever the server or the connection answers.
 pub async fn observe(client: &Client, database: &str) -> Result<Observed, clickhouse::error::Error> {
     let storage = observe_storage(client).await?;
+    let functions = observe_functions(client).await?;
     let comment = client
         .query("SELECT comment FROM system.databases WHERE name = ?")
         .bind(database)
         .fetch_optional::<String>()
         .await?;
     let Some(comment) = comment else {
-        return Ok(Observed { database: None, storage });
+        return Ok(Observed { database: None, storage, functions });
     };
     let mut tables = observe_tables(client, database).await?;
     let columns = client
@@ -143,7 +146,7 @@ pub async fn observe(client: &Client, database: &str) -> Result<Observed, clickh
             table.indices.push(row.name);
         }
     }
-    Ok(Observed { database: Some(ObservedDatabase { comment, tables }), storage })
+    Ok(Observed { database: Some(ObservedDatabase { comment, tables }), storage, functions })
 }
 
 async fn observe_storage(
@@ -165,6 +168,11 @@ async fn observe_storage(
         policies.entry(row.policy_name).or_default().push(row.volume_name);
     }
     Ok(Some(policies))
+}
+
+async fn observe_functions(client: &Client) -> Result<BTreeSet<String>, clickhouse::error::Error> {
+    let sql = "SELECT name FROM system.functions WHERE origin = 'SQLUserDefined'";
+    Ok(client.query(sql).fetch_all::<String>().await?.into_iter().collect())
 }
 
 /// Server error 497, ACCESS_DENIED.

@@ -54,6 +54,8 @@ pub enum Action {
     MarkDatabase,
     /// Makes a table.
     CreateTable,
+    /// Makes a function, which belongs to the whole server.
+    CreateFunction,
     /// Adds a column after its neighbour.
     AddColumn,
     /// Adds a data skipping index for future parts.
@@ -82,7 +84,11 @@ impl Action {
     /// The least that such a step risks.
     fn risk(self) -> Risk {
         match self {
-            Self::CreateDatabase | Self::CreateTable | Self::AddColumn | Self::AddIndex => Risk::Additive,
+            Self::CreateDatabase
+            | Self::CreateTable
+            | Self::CreateFunction
+            | Self::AddColumn
+            | Self::AddIndex => Risk::Additive,
             Self::ModifyTtl | Self::RemoveTtl => Risk::Retention,
             Self::MarkDatabase
             | Self::ModifyCodec
@@ -215,6 +221,9 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Result<Plan, PlanError> {
             Some(found) => plan_table(table, found, &mut plan)?,
             None => plan.push(Action::CreateTable, table.name.clone(), table.create_sql()),
         }
+    }
+    for function in desired.functions.iter().filter(|function| !observed.functions.contains(function.name)) {
+        plan.push(Action::CreateFunction, function.name.to_owned(), function.create_sql());
     }
     Ok(plan)
 }

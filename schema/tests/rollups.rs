@@ -82,6 +82,30 @@ fn rows(server: &Server, table: &str) -> u64 {
 }
 
 #[tokio::test]
+async fn quantiles_of_a_histogram_are_near_the_exact_ones() {
+    let server = start();
+    let desired = Desired::new("qoestor").with_function(schema::RTT_QUANTILE);
+    apply(&server, &desired).await;
+    // Times between 1 and 100 ms, more short ones than long ones.
+    let times = "SELECT toUInt64(1000 * exp(rand(1) / 4294967295 * log(100))) AS t FROM numbers(200000)";
+    server.run(&format!("CREATE TABLE times ENGINE = MergeTree ORDER BY t AS {times}")).await;
+    let bucket = "toUInt8(floor(log2(t)) * 8 + intDiv(t * 8, exp2(floor(log2(t)))) - 8)";
+    for level in ["0", "0.05", "0.5", "0.95", "0.99", "1"] {
+        let off = server.text(&format!(
+            "SELECT abs(qoe_rtt_quantile(sumMap(map({bucket}, toUInt64(1))), {level}) / quantileExact({level})(t) - 1) < 0.07 \
+             FROM times"
+        ));
+        assert_eq!(off, "1\n", "{level}");
+    }
+    let empty = server.text("SELECT qoe_rtt_quantile(CAST(map(), 'Map(UInt8, UInt64)'), 0.5)");
+    assert_eq!(empty, "\\N\n");
+    // Whatever order a map is written in.
+    let mixed = server.text("SELECT qoe_rtt_quantile(map(80::UInt8, 1::UInt64, 8, 9), 0.5)");
+    assert_eq!(mixed, server.text("SELECT qoe_rtt_quantile(map(8::UInt8, 9::UInt64, 80, 1), 0.5)"));
+    assert!(mixed.starts_with("2.1"), "{mixed}");
+}
+
+#[tokio::test]
 async fn every_level_keeps_every_sum() {
     let server = start();
     for family in [aggregates::fullflow(), aggregates::clickstream()] {

@@ -247,11 +247,20 @@ impl Gatherer {
                     (Some(Column::U32(from)), Some(Column::U32(to))) => {
                         put(keys, stride, at, by_direction(from, to, directions).map(u32::to_le_bytes));
                     }
-                    (Some(Column::Bytes16(from)), Some(Column::Bytes16(to))) => {
-                        put(keys, stride, at, by_direction(from, to, directions));
-                    }
                     _ => {}
                 },
+                Source::Network(place) => {
+                    if let Some(Column::Bytes16(values)) = columns.get(place) {
+                        put(keys, stride, at, values.iter().copied().map(network));
+                    }
+                }
+                Source::NetworkByDirection(from, to) => {
+                    if let (Some(Column::Bytes16(from)), Some(Column::Bytes16(to))) =
+                        (columns.get(from), columns.get(to))
+                    {
+                        put(keys, stride, at, by_direction(from, to, directions).map(network));
+                    }
+                }
                 Source::ClassSelector(place) => {
                     if let Some(Column::U8(values)) = columns.get(place) {
                         put(keys, stride, at, values.iter().map(|value| [value >> 5]));
@@ -402,6 +411,13 @@ fn put<const W: usize>(
             field.copy_from_slice(&value);
         }
     }
+}
+
+/// The first 64 bits; a field of 16 bytes is zero behind them.
+fn network(address: [u8; 16]) -> [u8; 8] {
+    let mut network = [0; 8];
+    network.iter_mut().zip(address).for_each(|(byte, of_address)| *byte = of_address);
+    network
 }
 
 fn by_direction<'a, T: Copy>(

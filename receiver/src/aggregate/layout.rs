@@ -28,6 +28,10 @@ pub(super) enum Source {
     Column(usize),
     /// The first, or the second where the record goes to the subscriber.
     ByDirection(usize, usize),
+    /// The first 64 bits of a column of addresses.
+    Network(usize),
+    /// The first 64 bits of either column.
+    NetworkByDirection(usize, usize),
     /// A host's name.
     Name(usize),
     /// The upper three bits.
@@ -143,10 +147,12 @@ pub(super) fn only_what_is_needed(stream: &Stream, family: &Family) -> Stream {
     needed.extend([family.time, "host", RTT, TRANSLATED]);
     for key in &family.keys {
         match key.of {
-            KeyOf::Column(name) | KeyOf::Name(name) | KeyOf::ClassSelector(name) => {
+            KeyOf::Column(name) | KeyOf::Network(name) | KeyOf::Name(name) | KeyOf::ClassSelector(name) => {
                 needed.insert(name);
             }
-            KeyOf::Subscriber(source, destination) | KeyOf::Host(source, destination) => {
+            KeyOf::Subscriber(source, destination)
+            | KeyOf::SubscriberNetwork(source, destination)
+            | KeyOf::Host(source, destination) => {
                 needed.extend([source, destination]);
             }
         }
@@ -180,6 +186,10 @@ impl Layout {
                 let source = match found {
                     None => None,
                     Some(KeyOf::Column(name)) => place(name).map(Source::Column),
+                    Some(KeyOf::Network(name)) => place(name).map(Source::Network),
+                    Some(KeyOf::SubscriberNetwork(own, other)) => place(own)
+                        .zip(place(other))
+                        .map(|(own, other)| Source::NetworkByDirection(own, other)),
                     Some(KeyOf::Name(name)) => place(name).map(Source::Name),
                     Some(KeyOf::ClassSelector(name)) => place(name).map(Source::ClassSelector),
                     Some(KeyOf::Subscriber(own, other)) => {

@@ -34,7 +34,7 @@ const MAX_GROUPS: u32 = 1 << 18;
 const MAX_MEMORY: usize = 192 << 20;
 /// With fewer records a flush waits longer, because rows of one interval that come in several flushes are several rows
 /// until parts are merged.
-const ENOUGH_RECORDS: u64 = 1 << 20;
+const ENOUGH_RECORDS: u64 = 500_000;
 /// So many times longer.
 const PATIENCE: u32 = 5;
 /// A flush is sent in pieces of this size.

@@ -27,8 +27,13 @@ fn a_declaration_refers_to_what_there_is() {
         named(family.time);
         for key in &family.keys {
             match key.of {
-                KeyOf::Column(name) | KeyOf::Name(name) | KeyOf::ClassSelector(name) => named(name),
-                KeyOf::Subscriber(source, destination) | KeyOf::Host(source, destination) => {
+                KeyOf::Column(name)
+                | KeyOf::Network(name)
+                | KeyOf::Name(name)
+                | KeyOf::ClassSelector(name) => named(name),
+                KeyOf::Subscriber(source, destination)
+                | KeyOf::SubscriberNetwork(source, destination)
+                | KeyOf::Host(source, destination) => {
                     named(source);
                     named(destination);
                 }

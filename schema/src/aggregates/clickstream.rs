@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use super::{key, measure, records, wide};
-use crate::aggregate::KeyOf::{Column, Name, Subscriber};
+use crate::aggregate::KeyOf::{Column, Name, Subscriber, SubscriberNetwork};
 use crate::aggregate::MeasureOf::CountNonZero;
 use crate::aggregate::Way::Both;
 use crate::aggregate::{Family, KeyDecl};
@@ -44,7 +44,7 @@ fn keys() -> Vec<KeyDecl> {
     vec![
         key("login", LowCardinalityText, Column("login"), "Login", "the subscriber"),
         key("subscriber_ipv4", IPv4, Subscriber("source_ipv4", "destination_ipv4"), "Subscriber", "the subscriber's address; 0.0.0.0 for IPv6"),
-        key("subscriber_ipv6", IPv6, Subscriber("source_ipv6", "destination_ipv6"), "Subscriber", "the subscriber's address; :: for IPv4"),
+        key("subscriber_ipv6", IPv6, SubscriberNetwork("source_ipv6", "destination_ipv6"), "Subscriber", "the subscriber's network: the first 64 bits of the address; :: for IPv4"),
         key("bridge_vchannel_num", UInt16, Column("bridge_vchannel_num"), "Channel", "bridge or virtual channel"),
         key("host", LowCardinalityText, Name("host"), "Host", "registered domain, or full name if configured"),
         key("host_category", UInt16, Column("host_category"), "Category", "category of the host, named in urlcats_dic; 0: none"),

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use super::{key, records, wide};
-use crate::aggregate::KeyOf::{Column, Name};
+use crate::aggregate::KeyOf::{Column, Name, Network};
 use crate::aggregate::{Family, KeyDecl};
 use crate::stream::ColumnType::{IPv4, IPv6, LowCardinalityText, UInt16};
 use crate::streams::dnsflow;
@@ -33,7 +33,7 @@ fn keys() -> Vec<KeyDecl> {
     vec![
         key("login", LowCardinalityText, Column("login"), "", "the subscriber"),
         key("source_ipv4", IPv4, Column("source_ipv4"), "", "source address; 0.0.0.0 for IPv6"),
-        key("source_ipv6", IPv6, Column("source_ipv6"), "", "source address; :: for IPv4"),
+        key("source_ipv6", IPv6, Network("source_ipv6"), "", "source network: the first 64 bits of the address; :: for IPv4"),
         key("dns_host", LowCardinalityText, Name("dns_host"), "", "registered domain of the name, or the full name if configured"),
         key("dns_type", UInt16, Column("dns_type"), "", "type of the answer: 1 A, 5 CNAME"),
         key("bridge_vchannel_num", UInt16, Column("bridge_vchannel_num"), "", "bridge or virtual channel"),
