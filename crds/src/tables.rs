@@ -87,7 +87,7 @@ pub struct AggregateTable {
 
 impl AggregateTable {
     /// Longer intervals for older rows: minutes, and from which age in seconds. Of the usual ones those are left out
-    /// that are no longer than the interval, or come when rows are deleted.
+    /// that come when rows are deleted.
     pub fn rollups(&self) -> Vec<(u32, u64)> {
         match &self.rollups {
             Some(rollups) => {
@@ -96,9 +96,7 @@ impl AggregateTable {
             }
             None => {
                 let keep = self.keep_for.map_or(u64::MAX, |keep| keep.as_millis() / 1000);
-                let fits =
-                    |(minutes, after): &(u32, u64)| *minutes > self.interval.minutes() && *after < keep;
-                schema::aggregate::DEFAULT_ROLLUPS.into_iter().filter(fits).collect()
+                schema::aggregate::DEFAULT_ROLLUPS.into_iter().filter(|(_, after)| *after < keep).collect()
             }
         }
     }

@@ -69,7 +69,8 @@ fn stream_text(text: &mut String, stream: &StreamStatus) {
         sequence.missing,
         reasons(&sequence.undecodable)
     );
-    for destination in std::iter::once(destination).chain(&stream.nat) {
+    let aggregates = stream.aggregates.iter().map(|aggregate| &aggregate.destination);
+    for destination in std::iter::once(destination).chain(&stream.nat).chain(aggregates) {
         let filtered: u64 = destination.filtered.values().sum();
         let _ = write!(
             text,

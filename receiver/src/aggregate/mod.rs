@@ -6,7 +6,7 @@
 //! - `gather`, `groups`, `texts`, `names`, `histograms`: records become groups;
 //! - `blocks`: groups become one block for each table and partition;
 //! - `outbox`: the blocks on the disk, with the place in the journal behind them;
-//! - `reader`: the thread that does all of it.
+//! - `reader`: the thread that does all of it; `options`: what it is given and what it tells.
 
 mod blocks;
 mod gather;
@@ -14,6 +14,7 @@ mod groups;
 mod histograms;
 mod layout;
 mod names;
+mod options;
 mod outbox;
 mod reader;
 #[cfg(test)]
@@ -21,4 +22,5 @@ mod tests;
 mod texts;
 
 pub use gather::Filtered;
-pub use reader::{Aggregator, AggregatorOptions, AggregatorStatus, Opened};
+pub use options::{AggregatorOptions, AggregatorStatus, Opened};
+pub use reader::Aggregator;

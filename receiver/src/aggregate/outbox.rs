@@ -94,6 +94,10 @@ impl Outbox {
     /// Opens or makes the directory; says where its reader stood, and what it was about to send.
     pub(super) fn open(dir: &Path) -> io::Result<(Outbox, Option<Standing>, Option<Flush>)> {
         fs::create_dir_all(dir)?;
+        // A power cut must not take the directory and leave what was sent from it.
+        if let Some(parent) = dir.parent() {
+            File::open(parent)?.sync_all()?;
+        }
         let outbox = Outbox { dir: dir.to_path_buf() };
         let standing = match fs::read(outbox.standing_path()) {
             Ok(bytes) => {
@@ -158,6 +162,11 @@ impl Outbox {
         file.sync_all()?;
         fs::rename(fresh, self.standing_path())?;
         self.sync_directory()?;
+        self.remove_flush()
+    }
+
+    /// Forgets a flush that is acknowledged.
+    pub(super) fn remove_flush(&self) -> io::Result<()> {
         match fs::remove_file(self.flush_path()) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
@@ -204,8 +213,8 @@ impl Outbox {
 
     fn strange(&self, problem: &dyn std::fmt::Display) -> io::Error {
         io::Error::other(format!(
-            "the outbox {} cannot be understood ({problem}): start the version that wrote it, or remove the directory \
-             and with it what is not in the aggregates yet",
+            "the outbox {} cannot be understood ({problem}): start the version that wrote it. Without the directory \
+             the reader begins at the oldest frame of the journal, and counts again what it has counted of it",
             self.dir.display()
         ))
     }

@@ -1,9 +1,8 @@
 //! The thread of one family: reads frames, gathers, flushes, sends. What it knows of the journal it writes down only
 //! with the flush that says it, so that a kill at any step repeats or continues and never adds twice.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -11,18 +10,17 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use crc_fast::{CrcAlgorithm, Digest};
 use ipfix::Column;
-use schema::aggregate::Family;
 use schema::{LEDGER, LedgerRow, Stream};
 
 use super::blocks::blocks;
 use super::gather::{Filtered, Gatherer};
 use super::layout::only_what_is_needed;
+use super::options::{AggregatorOptions, AggregatorStatus, Opened};
 use super::outbox::{Flush, Outbox, OutboxInsert, Standing};
 use crate::decode::{Decoder, DecoderState, Origin};
-use crate::dictionaries::Known;
 use crate::enrich::{Enricher, Knowledge};
 use crate::insert::{BLOCK_BYTES, Failure, MAX_BLOCK_ROWS, Target, now_us};
-use crate::journal::{self, Fsync, Journal, JournalReader, Position, lock};
+use crate::journal::{Fsync, Journal, JournalReader, Position, lock};
 use crate::ledger;
 
 const IDLE: Duration = Duration::from_millis(20);
@@ -39,96 +37,6 @@ const ENOUGH_RECORDS: u64 = 500_000;
 const PATIENCE: u32 = 5;
 /// A flush is sent in pieces of this size.
 const PIECE: usize = 1 << 20;
-
-/// Fixed facts of one family of one stream.
-pub struct AggregatorOptions {
-    /// The family.
-    pub family: &'static Family,
-    /// The stream that is decoded: the family's, with the user's elements.
-    pub stream: Stream,
-    /// The keys that are switched on; `None`: all.
-    pub switches: Option<Vec<String>>,
-    /// Interval of the wide table, minutes.
-    pub minutes: u32,
-    /// How long records are gathered, if there are enough.
-    pub flush_after: Duration,
-    /// For the column `dpi_id`.
-    pub dpi: u16,
-    /// Observation domains that are another DPI's.
-    pub domains: Arc<BTreeMap<u32, u16>>,
-    /// What records are enriched by, as of now.
-    pub known: Arc<Known>,
-    /// Name of the collector, for the ledger.
-    pub collector: String,
-    /// Name of the listener, for the ledger.
-    pub listener: String,
-    /// The journal's directory.
-    pub journal_dir: PathBuf,
-}
-
-impl AggregatorOptions {
-    /// The wide table.
-    fn table(&self) -> &'static str {
-        self.family.tables.first().map_or("", |table| table.name)
-    }
-}
-
-/// The outbox of a reader, read before the journal is.
-pub struct Opened {
-    outbox: Outbox,
-    standing: Option<Standing>,
-    flush: Option<Flush>,
-}
-
-impl Opened {
-    /// Opens the outbox.
-    ///
-    /// # Errors
-    /// It cannot be read, or was written by a version that we do not understand.
-    pub fn new(options: &AggregatorOptions) -> io::Result<Opened> {
-        let (outbox, standing, flush) = Outbox::open(&options.journal_dir.join(options.table()))?;
-        Ok(Opened { outbox, standing, flush })
-    }
-
-    /// The newest frame and arrival that it knows.
-    pub fn newest(&self) -> journal::Recovered {
-        let standings = self.standing.iter().chain(self.flush.iter().map(|flush| &flush.after));
-        let mut newest = journal::Recovered::default();
-        for standing in standings {
-            newest.last_number = newest.last_number.max(standing.last);
-            newest.last_arrival_us = newest.last_arrival_us.max(standing.arrival_us);
-        }
-        newest
-    }
-}
-
-/// What is counted of a reader, in records.
-#[derive(Clone, Debug, Default)]
-pub struct AggregatorStatus {
-    /// The wide table.
-    pub table: &'static str,
-    /// Records decoded.
-    pub decoded: u64,
-    /// Records that are in the tables.
-    pub stored: u64,
-    /// Records left out by rule.
-    pub filtered: Filtered,
-    /// Records counted at their arrival, because they say they happened more than a day before or after.
-    pub clock_skew: u64,
-    /// Groups gathered and not sent yet.
-    pub groups: u64,
-    /// Inserts tried again since the process began.
-    pub retries: u64,
-    /// What the journal may forget: frames below the number, except in these segments.
-    releasable: (u64, Vec<u64>),
-}
-
-impl AggregatorStatus {
-    /// Records on their way.
-    pub fn waiting(&self) -> u64 {
-        self.decoded.saturating_sub(self.stored + self.filtered.total())
-    }
-}
 
 /// One family of one stream on its way from the journal to its tables.
 pub struct Aggregator {
@@ -163,6 +71,9 @@ struct Work {
     arrival_us: u64,
     /// Over the CRCs of the frames since the last flush.
     digest: Digest,
+    /// An error has left reader, decoder and groups in between: nothing is gathered until they stand at the last
+    /// flush again.
+    is_broken: bool,
 }
 
 impl Aggregator {
@@ -183,7 +94,9 @@ impl Aggregator {
             Some(standing) if standing.journal == journal.id() => standing,
             _ => beginning(journal),
         };
-        let place = flush.as_ref().map_or(&standing, |flush| &flush.after);
+        // A flush of another journal is sent and says nothing about this one.
+        let own = flush.as_ref().filter(|flush| flush.after.journal == journal.id());
+        let place = own.map_or(&standing, |flush| &flush.after);
         let (reader, decoder) = at(&options, stream, journal, place)?;
         let (last, arrival_us) = (place.last, place.arrival_us);
         let gatherer = Gatherer::new(options.family, stream, options.switches.as_deref(), options.minutes);
@@ -199,6 +112,7 @@ impl Aggregator {
             last,
             arrival_us,
             digest: Digest::new(CrcAlgorithm::Crc32Iscsi),
+            is_broken: false,
             standing,
         };
         let flush_after_ms =
@@ -226,8 +140,8 @@ impl Aggregator {
         while !self.given_up() {
             if let Err(error) = self.turn(&mut work, runtime) {
                 self.report(&Failure::Wait(format!("the journal or the outbox: {error}")));
+                work.is_broken = work.pending.is_none();
                 self.pause(LAST_PAUSE);
-                self.begin_again(&mut work);
             }
         }
     }
@@ -236,6 +150,9 @@ impl Aggregator {
     fn turn(&self, work: &mut Work, runtime: &tokio::runtime::Handle) -> io::Result<()> {
         if work.pending.is_some() {
             return self.send(work, runtime);
+        }
+        if work.is_broken {
+            return self.begin_again(work);
         }
         let Some(knowledge) = self.options.known.get() else {
             std::thread::sleep(IDLE);
@@ -381,8 +298,12 @@ impl Aggregator {
         if !self.until_acknowledged(is_told) {
             return Ok(());
         }
-        work.outbox.acknowledged(&flush)?;
-        work.standing = flush.after;
+        if flush.after.journal == self.journal.id() {
+            work.outbox.acknowledged(&flush)?;
+            work.standing = flush.after;
+        } else {
+            work.outbox.remove_flush()?;
+        }
         work.pending = None;
         self.show(work);
         Ok(())
@@ -414,21 +335,16 @@ impl Aggregator {
         request.end().await
     }
 
-    /// After an error of the journal: what was gathered since the last flush is gathered anew.
-    fn begin_again(&self, work: &mut Work) {
-        if work.pending.is_some() {
-            return;
-        }
-        match at(&self.options, self.stream, &self.journal, &work.standing) {
-            Ok((reader, decoder)) => (work.reader, work.decoder) = (reader, decoder),
-            // The next turn fails as this one did, and ends here again.
-            Err(error) => return self.report(&Failure::Wait(format!("the journal: {error}"))),
-        }
+    /// After an error of the journal or the disk: what was gathered since the last flush is gathered anew.
+    fn begin_again(&self, work: &mut Work) -> io::Result<()> {
+        (work.reader, work.decoder) = at(&self.options, self.stream, &self.journal, &work.standing)?;
         work.gatherer.clear();
         work.columns.iter_mut().for_each(Column::clear);
         work.digest = Digest::new(CrcAlgorithm::Crc32Iscsi);
         work.since = None;
         (work.last, work.arrival_us) = (work.standing.last, work.standing.arrival_us);
+        work.is_broken = false;
+        Ok(())
     }
 
     fn show(&self, work: &Work) {
