@@ -7,6 +7,7 @@
 //! - `broken`: each rule, broken on purpose, gives a counterexample.
 //! - `borders`: where the promise ends; lifting a border gives a counterexample.
 //! - `walks`: thousands of seeded random walks through longer histories.
+//! - `outbox`: a model of its own, of the way of aggregates.
 
 #![allow(
     clippy::unwrap_used,
@@ -23,6 +24,7 @@ mod check;
 mod faults;
 mod kept;
 mod model;
+mod outbox;
 mod properties;
 mod receiver;
 mod rules;
