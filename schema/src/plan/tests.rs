@@ -38,7 +38,7 @@ pub(super) fn observed() -> ObservedDatabase {
 }
 
 fn steps(database: Option<ObservedDatabase>) -> Vec<Step> {
-    plan(&desired(), &Observed { database, storage: None }).unwrap().steps
+    plan(&desired(), &Observed { database, ..Observed::default() }).unwrap().steps
 }
 
 fn one_step(change: impl FnOnce(&mut ObservedTable)) -> Step {
@@ -52,7 +52,7 @@ fn one_step(change: impl FnOnce(&mut ObservedTable)) -> Step {
 fn refusal(change: impl FnOnce(&mut ObservedTable)) -> PlanError {
     let mut database = observed();
     change(database.tables.get_mut("fullflow").unwrap());
-    plan(&desired(), &Observed { database: Some(database), storage: None }).unwrap_err()
+    plan(&desired(), &Observed { database: Some(database), ..Observed::default() }).unwrap_err()
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn an_empty_database_is_marked_and_a_foreign_one_refused() {
     assert_eq!(steps(Some(empty))[0].action, Action::MarkDatabase);
     let mut foreign = observed();
     foreign.comment = "somebody's".to_owned();
-    let error = plan(&desired(), &Observed { database: Some(foreign), storage: None }).unwrap_err();
+    let error = plan(&desired(), &Observed { database: Some(foreign), ..Observed::default() }).unwrap_err();
     assert_eq!(error, PlanError::Foreign { database: "db".to_owned() });
 }
 
@@ -84,7 +84,7 @@ fn an_empty_database_is_marked_and_a_foreign_one_refused() {
 fn a_database_belongs_to_one_collector() {
     let of = |comment: String| Observed {
         database: Some(ObservedDatabase { comment, ..observed() }),
-        storage: None,
+        ..Observed::default()
     };
     let mine = desired().with_owner("isp/main");
     // One of version 0.1, which nobody owns yet: the first that comes takes it.
@@ -172,7 +172,7 @@ fn each_difference_has_its_step() {
 #[test]
 fn a_ttl_that_is_not_wanted_is_removed() {
     let desired = Desired::new("db").with_table(fullflow().table(&TableOptions::new("db", "fullflow")));
-    let found = plan(&desired, &Observed { database: Some(observed()), storage: None }).unwrap();
+    let found = plan(&desired, &Observed { database: Some(observed()), ..Observed::default() }).unwrap();
     assert_eq!(found.steps.len(), 1);
     assert_eq!(found.steps[0].sql, "ALTER TABLE db.fullflow REMOVE TTL");
     assert_eq!((found.steps[0].risk, found.hash()), (Risk::Retention, None));

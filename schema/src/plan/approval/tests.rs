@@ -16,7 +16,7 @@ fn desired(hours: [u64; 3]) -> Desired {
 fn observed(hours: [u64; 3]) -> Observed {
     let tables = desired(hours).tables.iter().map(|table| (table.name.clone(), as_observed(table))).collect();
     let comment = crate::owner::database_comment(None);
-    Observed { database: Some(ObservedDatabase { comment, tables }), storage: None }
+    Observed { database: Some(ObservedDatabase { comment, tables }), ..Observed::default() }
 }
 
 fn planned(wanted: [u64; 3], present: [u64; 3]) -> Plan {

@@ -7,7 +7,7 @@ use crate::plan::{Action, PlanError, Risk, drop_plan};
 fn of(comment: String) -> Observed {
     let mut database = observed();
     database.comment = comment;
-    Observed { database: Some(database), storage: None }
+    Observed { database: Some(database), ..Observed::default() }
 }
 
 fn mine() -> Observed {
