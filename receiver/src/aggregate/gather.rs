@@ -243,12 +243,13 @@ impl Gatherer {
                     }
                     None => {}
                 },
-                Source::ByDirection(from, to) => match (columns.get(from), columns.get(to)) {
-                    (Some(Column::U32(from)), Some(Column::U32(to))) => {
+                Source::ByDirection(from, to) => {
+                    if let (Some(Column::U32(from)), Some(Column::U32(to))) =
+                        (columns.get(from), columns.get(to))
+                    {
                         put(keys, stride, at, by_direction(from, to, directions).map(u32::to_le_bytes));
                     }
-                    _ => {}
-                },
+                }
                 Source::Network(place) => {
                     if let Some(Column::Bytes16(values)) = columns.get(place) {
                         put(keys, stride, at, values.iter().copied().map(network));

@@ -9,6 +9,7 @@ use crate::stream::ColumnType::{
 };
 use crate::stream::Filled::Computed;
 use crate::stream::{ColumnDecl, Enriched, Filled, Stream};
+use crate::table::DataIndex;
 
 static NATFLOW: LazyLock<Stream> = LazyLock::new(|| Stream {
     name: "natflow",
@@ -19,7 +20,13 @@ static NATFLOW: LazyLock<Stream> = LazyLock::new(|| Stream {
     // The commonest question comes with a public address and a port: who was that?
     order_by: &["post_nat_source_ipv4", "post_nat_source_port", "event_millisecond"],
     ttl_from: "toDateTime(received_at)",
-    indices: Vec::new(),
+    // Who had this login's addresses: measured in docs/natflow-lookups.md.
+    indices: vec![DataIndex {
+        name: "login_bloom",
+        expression: "login",
+        index_type: "bloom_filter",
+        granularity: 1,
+    }],
     skipped: Vec::new(),
 });
 
