@@ -97,6 +97,16 @@ pub enum RttUnit {
     Microseconds,
 }
 
+impl RttUnit {
+    /// Microseconds in one.
+    pub const fn microseconds(self) -> u16 {
+        match self {
+            RttUnit::Milliseconds => 1000,
+            RttUnit::Microseconds => 1,
+        }
+    }
+}
+
 /// What a host name is shortened to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]

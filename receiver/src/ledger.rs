@@ -7,7 +7,7 @@ use schema::LedgerRow;
 
 use crate::decode::SequenceFigures;
 use crate::insert::{Committed, Failure, Pipeline, now_us};
-use crate::intent_log::{LedgerMark, PendingLedgerRow, Wire};
+use crate::intent_log::{LedgerMark, PendingLedgerRow, Totals, Wire};
 use crate::journal::frame::crc32c;
 use crate::journal::lock;
 
@@ -36,21 +36,25 @@ pub fn cumulative(committed: &Committed, wire: Option<&Wire>) -> LedgerRow {
 
 /// The destination's balance alone: messages are accounted for once, by the stream's own reader.
 fn destination(committed: &Committed) -> LedgerRow {
-    let decoded = committed.after.state.counters.decoded;
+    balance(committed.after.arrival_us, committed.after.state.counters.decoded, &committed.totals)
+}
+
+/// The balance of any reader of a journal, up to a frame that arrived then.
+pub fn balance(arrival_us: u64, decoded: u64, totals: &Totals) -> LedgerRow {
     LedgerRow {
-        arrival_to: signed(committed.after.arrival_us),
+        arrival_to: signed(arrival_us),
         records_decoded: decoded,
-        records_stored: committed.totals.stored,
-        records_set_aside: committed.totals.set_aside,
-        records_filtered: committed.totals.filtered,
+        records_stored: totals.stored,
+        records_set_aside: totals.set_aside,
+        records_filtered: totals.filtered,
         // None at the low-water mark, so that the row's balance meets as it stands.
-        records_waiting: signed(decoded) - signed(committed.totals.settled()),
+        records_waiting: signed(decoded) - signed(totals.settled()),
         ..LedgerRow::default()
     }
 }
 
 /// What was added from `before` to `now`.
-pub fn difference(now: &LedgerRow, before: &LedgerRow) -> LedgerRow {
+fn difference(now: &LedgerRow, before: &LedgerRow) -> LedgerRow {
     let by_reason = |now: &std::collections::BTreeMap<String, u64>,
                      before: &std::collections::BTreeMap<String, u64>| {
         now.iter()
@@ -136,18 +140,23 @@ fn note_row(pipeline: &Pipeline, wire: Option<&Wire>, of: &Of<'_>) -> io::Result
     if is_behind(&cumulative, &book.ledger_mark().cumulative) {
         return Ok(None);
     }
-    let row = LedgerRow {
+    let row = row(of, &cumulative, &book.ledger_mark().cumulative);
+    let pending = PendingLedgerRow { mark: LedgerMark { row: book.ledger_mark().row + 1, cumulative }, row };
+    book.ledger_row(pending.clone())?;
+    Ok(Some(pending))
+}
+
+/// The row about what was added from `before` to `now`.
+pub fn row(of: &Of<'_>, now: &LedgerRow, before: &LedgerRow) -> LedgerRow {
+    LedgerRow {
         time: u32::try_from(now_us() / 1_000_000).unwrap_or(u32::MAX),
         dpi_id: of.dpi,
         stream: of.stream.to_string(),
         journal_id: of.journal.as_fields().0,
         collector: of.collector.to_string(),
         version: env!("CARGO_PKG_VERSION").to_string(),
-        ..difference(&cumulative, &book.ledger_mark().cumulative)
-    };
-    let pending = PendingLedgerRow { mark: LedgerMark { row: book.ledger_mark().row + 1, cumulative }, row };
-    book.ledger_row(pending.clone())?;
-    Ok(Some(pending))
+        ..difference(now, before)
+    }
 }
 
 /// After a kill we begin at the last checkpoint, and rows of the ledger may have told of more. Until we

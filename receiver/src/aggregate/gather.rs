@@ -12,11 +12,10 @@ use super::histograms::Histograms;
 use super::layout::{Add, HEAD_BYTES, KeyLayout, Layout, Operation, Source, TIME_BYTES};
 use super::names;
 use super::texts::Texts;
+use crate::enrich::TO;
 
 /// A record that says it happened longer than this before or after it arrived is counted where it arrived.
 const MAX_SKEW_S: u64 = 86_400;
-/// What `direction` says of records to the subscriber.
-const TO_SUBSCRIBER: u8 = 2;
 
 /// Records that aggregates leave out, by rule.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -293,10 +292,7 @@ impl Gatherer {
         for (values, place) in summed.iter_mut().zip(&self.layout.summed) {
             widen(columns.get(*place), 1, rows, values);
         }
-        let unit = match rtt_unit {
-            RttUnit::Milliseconds => 1000,
-            RttUnit::Microseconds => 1,
-        };
+        let unit = rtt_unit.microseconds().into();
         widen(self.layout.rtt.and_then(|place| columns.get(place)), unit, rows, rtt);
     }
 
@@ -316,7 +312,7 @@ impl Gatherer {
                 continue;
             }
             counted += 1;
-            let is_to = directions.get(row) == Some(&TO_SUBSCRIBER);
+            let is_to = directions.get(row) == Some(&TO);
             let operations = if is_to { &self.layout.to } else { &self.layout.from };
             let record = Record { row, summed, rtt: rtt.get(row).copied().unwrap_or(0) };
             record.add_to(&mut self.wide, key, operations);
@@ -428,7 +424,7 @@ fn by_direction<'a, T: Copy>(
 ) -> impl Iterator<Item = T> + 'a {
     from.iter().zip(to).enumerate().map(
         move |(row, (from, to))| {
-            if directions.get(row) == Some(&TO_SUBSCRIBER) { *to } else { *from }
+            if directions.get(row) == Some(&TO) { *to } else { *from }
         },
     )
 }

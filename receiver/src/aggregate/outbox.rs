@@ -15,8 +15,10 @@ use serde::{Deserialize, Serialize};
 
 use super::gather::Filtered;
 use crate::decode::DecoderState;
+use crate::intent_log::Totals;
 use crate::journal::Position;
 use crate::journal::frame::crc32c;
+use crate::ledger;
 
 const FORMAT: [u8; 4] = *b"QOX1";
 const TAIL: usize = 16;
@@ -40,8 +42,14 @@ pub(super) struct Standing {
     pub(super) filtered: Filtered,
     /// Records that say they happened more than a day before or after they arrived.
     pub(super) clock_skew: u64,
-    /// All figures up to here, for the next row of the ledger.
-    pub(super) ledger: LedgerRow,
+}
+
+impl Standing {
+    /// All figures up to here, as the ledger has them.
+    pub(super) fn balance(&self) -> LedgerRow {
+        let totals = Totals { stored: self.stored, set_aside: 0, filtered: self.filtered.total() };
+        ledger::balance(self.arrival_us, self.decoder.counters.decoded, &totals)
+    }
 }
 
 /// One insert of a flush.
@@ -234,7 +242,6 @@ mod tests {
             stored: 3,
             filtered: Filtered::default(),
             clock_skew: 0,
-            ledger: LedgerRow::default(),
         }
     }
 

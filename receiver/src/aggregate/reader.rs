@@ -19,7 +19,7 @@ use super::options::{AggregatorOptions, AggregatorStatus, Opened};
 use super::outbox::{Flush, Outbox, OutboxInsert, Standing};
 use crate::decode::{Decoder, DecoderState, Origin};
 use crate::enrich::{Enricher, Knowledge};
-use crate::insert::{BLOCK_BYTES, Failure, MAX_BLOCK_ROWS, Target, now_us};
+use crate::insert::{BLOCK_BYTES, Failure, MAX_BLOCK_ROWS, Target};
 use crate::journal::{Fsync, Journal, JournalReader, Position, lock};
 use crate::ledger;
 
@@ -159,7 +159,9 @@ impl Aggregator {
             return Ok(());
         };
         let has_read = self.gather(work, &knowledge)?;
-        self.show(work);
+        if has_read {
+            self.show(work);
+        }
         if self.is_due(work, has_read) {
             return self.flush(work);
         }
@@ -234,7 +236,7 @@ impl Aggregator {
             writing.insert(sql, token, block.rows, block.bytes)
         })?;
         let after = self.after(work);
-        let row = self.ledger_row(&after.ledger, &work.standing.ledger);
+        let row = self.ledger_row(&after, &work.standing);
         let token = format!("{identity}/{LEDGER}/{}/{range}", self.options.table());
         work.pending = Some(work.outbox.complete(writing, after, (row, token))?);
         work.gatherer.clear();
@@ -247,45 +249,28 @@ impl Aggregator {
         let before = &work.standing;
         let mut filtered = before.filtered;
         filtered.add(&work.gatherer.filtered);
-        let stored = before.stored + work.gatherer.records;
-        let decoded = work.decoder.state.counters.decoded;
-        let signed = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         Standing {
             journal: self.journal.id(),
             last: work.last,
             arrival_us: work.arrival_us,
             position: work.reader.position(),
             decoder: work.decoder.state.clone(),
-            stored,
+            stored: before.stored + work.gatherer.records,
             filtered,
             clock_skew: before.clock_skew + work.gatherer.clock_skew,
-            ledger: LedgerRow {
-                arrival_to: signed(work.arrival_us),
-                records_decoded: decoded,
-                records_stored: stored,
-                records_filtered: filtered.total(),
-                records_waiting: signed(decoded) - signed(stored + filtered.total()),
-                ..LedgerRow::default()
-            },
         }
     }
 
-    fn ledger_row(&self, now: &LedgerRow, before: &LedgerRow) -> LedgerRow {
-        LedgerRow {
-            time: u32::try_from(now_us() / 1_000_000).unwrap_or(u32::MAX),
-            dpi_id: self.options.dpi,
-            stream: format!("{} to {}", self.options.listener, self.options.table()),
-            journal_id: self.journal.id(),
-            collector: self.options.collector.clone(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            ..ledger::difference(now, before)
-        }
+    fn ledger_row(&self, now: &Standing, before: &Standing) -> LedgerRow {
+        let AggregatorOptions { collector, dpi, listener, .. } = &self.options;
+        let stream = format!("{listener} to {}", self.options.table());
+        let of = ledger::Of { collector, dpi: *dpi, stream: &stream, journal: self.journal.identity() };
+        ledger::row(&of, &now.balance(), &before.balance())
     }
 
     /// Sends the pending flush until every insert of it is acknowledged, or the process stops.
     fn send(&self, work: &mut Work, runtime: &tokio::runtime::Handle) -> io::Result<()> {
-        let Some(flush) = work.pending.take() else { return Ok(()) };
-        work.pending = Some(flush.clone());
+        let Some(flush) = &work.pending else { return Ok(()) };
         for insert in &flush.inserts {
             let bytes = Bytes::from(work.outbox.bytes(insert)?);
             let settled = self.until_acknowledged(|| runtime.block_on(self.insert(insert, &bytes)));
@@ -299,8 +284,8 @@ impl Aggregator {
             return Ok(());
         }
         if flush.after.journal == self.journal.id() {
-            work.outbox.acknowledged(&flush)?;
-            work.standing = flush.after;
+            work.outbox.acknowledged(flush)?;
+            work.standing = flush.after.clone();
         } else {
             work.outbox.remove_flush()?;
         }
@@ -344,6 +329,7 @@ impl Aggregator {
         work.since = None;
         (work.last, work.arrival_us) = (work.standing.last, work.standing.arrival_us);
         work.is_broken = false;
+        self.show(work);
         Ok(())
     }
 
@@ -436,7 +422,6 @@ fn beginning(journal: &Journal) -> Standing {
         stored: 0,
         filtered: Filtered::default(),
         clock_skew: 0,
-        ledger: LedgerRow::default(),
     }
 }
 

@@ -21,7 +21,8 @@ use super::{AsNumbers, Knowledge, Prefixes};
 /// The direction's values, as the column's type names them.
 const UNKNOWN: u8 = 0;
 const FROM: u8 = 1;
-pub(super) const TO: u8 = 2;
+/// The record goes to the subscriber.
+pub const TO: u8 = 2;
 const LOCAL: u8 = 3;
 
 /// The bits of `subscriber_flags`.

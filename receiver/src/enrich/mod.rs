@@ -32,7 +32,6 @@ mod translated;
 
 use std::sync::Arc;
 
-use crds::enrichment::RttUnit;
 use crds::receiver::EnrichmentConfig;
 use ipfix::Column;
 use schema::Stream;
@@ -40,6 +39,7 @@ use schema::Stream;
 pub use address::Address;
 pub use as_numbers::AsNumbers;
 pub use channels::ChannelNames;
+pub use direction::TO;
 pub use hosts::{HostCategories, HostsTooLarge, without_port};
 pub use logins::{Logins, LoginsBuilder, LoginsTooLarge};
 pub use prefixes::Prefixes;
@@ -96,11 +96,7 @@ impl Enricher {
         self.sides.store(&self.places, columns);
         self.categories(columns, knowledge);
 
-        let rtt_unit: u16 = match knowledge.settings.rtt_unit {
-            RttUnit::Milliseconds => 1000,
-            RttUnit::Microseconds => 1,
-        };
-        fill(columns, self.places.rtt_unit, rtt_unit.into());
+        fill(columns, self.places.rtt_unit, knowledge.settings.rtt_unit.microseconds().into());
         fill(columns, self.places.dictionary_version, knowledge.version.into());
         // A flow that carries its translation says that there is one: 1 is "create".
         fill(columns, self.places.nat_event, 1);
