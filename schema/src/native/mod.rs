@@ -1,6 +1,7 @@
 //! Columns to ClickHouse's Native format, as `INSERT ... FORMAT Native` over HTTP takes it: for each block
 //! the number of columns and rows, then for each column its name, its type and its values. There is no block
-//! info, because an HTTP client has no protocol revision.
+//! info, because an HTTP client has no protocol revision. A column that has nothing but defaults is left out of its
+//! block: most exporters fill a part of the columns only.
 //!
 //! The bytes are a pure function of the values: encoding the same rows again gives the same block. This
 //! module must never reorder, drop or invent a row.
@@ -73,6 +74,8 @@ struct ColumnEncoder {
 /// Encodes blocks of one table. Keep it between blocks: its dictionaries' tables are reused.
 pub struct Encoder {
     columns: Vec<ColumnEncoder>,
+    /// Which of them the block has.
+    sent: Vec<bool>,
 }
 
 impl Encoder {
@@ -93,7 +96,7 @@ impl Encoder {
             };
             ColumnEncoder { name, column_type, header, dictionary }
         };
-        Self { columns: columns.into_iter().map(encoder).collect() }
+        Self { columns: columns.into_iter().map(encoder).collect(), sent: Vec::new() }
     }
 
     /// Appends one block with all rows of `columns`, which come in the order of
@@ -121,9 +124,14 @@ impl Encoder {
             return Ok(());
         }
         let start_of_block = out.len();
-        push_varint(out, self.columns.len() as u64);
+        // One column at least says how many rows there are.
+        let is_sent = |index: usize, column: &Column| index == 0 || !is_default(column, &rows);
+        self.sent.clear();
+        self.sent.extend(columns.iter().enumerate().map(|(index, column)| is_sent(index, column)));
+        push_varint(out, self.sent.iter().filter(|is_sent| **is_sent).count() as u64);
         push_varint(out, rows.len() as u64);
-        for (encoder, column) in self.columns.iter_mut().zip(columns) {
+        let all = self.columns.iter_mut().zip(columns).zip(&self.sent);
+        for ((encoder, column), _) in all.filter(|(_, is_sent)| **is_sent) {
             out.extend_from_slice(&encoder.header);
             if encode_column(encoder, column, rows.clone(), out).is_none() {
                 out.truncate(start_of_block);
@@ -151,6 +159,23 @@ impl Encoder {
             return Err(EncodeError::Rows { start: rows.start, end: rows.end, rows: expected });
         }
         Ok(())
+    }
+}
+
+/// Whether a column has nothing but its type's default in these rows, which is what the server puts into a column that a
+/// block lacks.
+fn is_default(column: &Column, rows: &Range<usize>) -> bool {
+    fn zeros<T: bytemuck::NoUninit>(values: &[T], rows: &Range<usize>) -> bool {
+        let bytes: &[u8] = bytemuck::cast_slice(values.get(rows.clone()).unwrap_or_default());
+        bytes.chunks(256).all(|chunk| chunk.iter().fold(0, |any, byte| any | byte) == 0)
+    }
+    match column {
+        Column::U8(values) => zeros(values, rows),
+        Column::U16(values) => zeros(values, rows),
+        Column::U32(values) => zeros(values, rows),
+        Column::U64(values) => zeros(values, rows),
+        Column::Bytes16(values) => zeros(values, rows),
+        Column::Bytes(values) => values.data.is_empty() && values.ends.iter().all(|end| *end == 0),
     }
 }
 

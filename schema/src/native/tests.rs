@@ -149,3 +149,32 @@ fn the_same_rows_give_the_same_bytes_from_any_encoder() {
     assert_eq!(one, two);
     assert_eq!(one, three);
 }
+
+#[test]
+fn a_column_of_defaults_is_left_out_but_for_the_first() {
+    let mut columns = small_columns();
+    columns[1] = Column::U32(vec![0, 0, 9]);
+    columns[2] = bytes(&[b"", b"", b""]);
+    let mut encoder = Encoder::new(&small_stream());
+    let has = |out: &[u8], header: &[u8]| out.windows(header.len()).any(|window| window == header);
+    let mut out = Vec::new();
+    encoder.encode_block(&columns, &mut out).unwrap();
+    assert_eq!(out[..2], [4, 3]);
+    assert!(has(&out, b"\x01a\x04IPv4") && !has(&out, b"\x01s\x06String"));
+    // Rows decide, not the whole column.
+    out.clear();
+    encoder.encode_rows(&columns, 0..2, &mut out).unwrap();
+    assert_eq!(out[..2], [3, 2]);
+    assert!(!has(&out, b"\x01a\x04IPv4"));
+
+    let nothing = vec![
+        Column::U16(vec![0]),
+        Column::U32(vec![0]),
+        bytes(&[b""]),
+        bytes(&[b""]),
+        Column::Bytes16(vec![[0; 16]]),
+    ];
+    out.clear();
+    encoder.encode_block(&nothing, &mut out).unwrap();
+    assert_eq!(out, b"\x01\x01\x01n\x06UInt16\0\0");
+}
