@@ -6,6 +6,7 @@
 //! it decodes and sends a range, passes the baton on and then waits for the acknowledgement.
 
 mod book;
+mod buffers;
 mod failure;
 mod halve;
 mod pipeline;

@@ -9,6 +9,7 @@ use ipfix::Column;
 use schema::Stream;
 use schema::native::Encoder;
 
+use super::buffers::Buffers;
 use super::failure::Failure;
 use super::target::{Insert, Target};
 use super::{MAX_BLOCK_ROWS, Range};
@@ -35,7 +36,7 @@ pub struct Workshop {
     only_translated: bool,
     encoder: Encoder,
     sql: String,
-    last_block_bytes: usize,
+    buffers: Buffers,
     /// Journal bytes of a block.
     block_bytes: usize,
 }
@@ -93,7 +94,7 @@ impl Workshop {
             only_translated: std::ptr::eq(stream, schema::nat_from_fullflow()),
             encoder: Encoder::new(stream),
             sql: stream.insert_sql(database, table),
-            last_block_bytes: 0,
+            buffers: Buffers::default(),
             block_bytes,
         }
     }
@@ -185,16 +186,18 @@ impl Workshop {
         let failed = matches!(sent, Sent::Failed(_));
         if !wanted.is_empty() && !failed {
             self.enricher.enrich(&mut self.columns, knowledge);
-            let mut bytes = Vec::with_capacity(self.last_block_bytes + self.last_block_bytes / 8);
+            let mut bytes = self.buffers.take();
             self.encoder
                 .encode_rows(&self.columns, wanted.start as usize..wanted.end as usize, &mut bytes)
                 .map_err(std::io::Error::other)?;
-            self.last_block_bytes = bytes.len();
             match purpose {
                 Purpose::Insert(token) | Purpose::InsertRest(token, _) | Purpose::InsertRows(token, _) => {
-                    transmit(target, &self.sql, token, bytes, sent).await;
+                    transmit(target, &self.sql, token, self.buffers.lend(bytes), sent).await;
                 }
-                Purpose::Encode(_) | Purpose::Discard => decoded.encoded.append(&mut bytes),
+                Purpose::Encode(_) | Purpose::Discard => {
+                    decoded.encoded.extend_from_slice(&bytes);
+                    self.buffers.give_back(bytes);
+                }
             }
         }
         self.columns.iter_mut().for_each(Column::clear);
@@ -202,12 +205,12 @@ impl Workshop {
     }
 }
 
-async fn transmit(target: &Target, sql: &str, token: &str, block: Vec<u8>, sent: &mut Sent) {
+async fn transmit(target: &Target, sql: &str, token: &str, block: Bytes, sent: &mut Sent) {
     if matches!(sent, Sent::Nothing) {
         *sent = Sent::Open(Box::new(target.begin(sql, token)));
     }
     if let Sent::Open(insert) = sent
-        && let Err(failure) = insert.send(Bytes::from(block)).await
+        && let Err(failure) = insert.send(block).await
     {
         *sent = Sent::Failed(failure);
     }
