@@ -11,13 +11,15 @@ use std::time::Duration;
 
 use common::{Server, start};
 use fixture::Fixture;
+use schema::aggregate::AggregateOptions;
 use schema::{
-    Desired, Execution, LEDGER, LedgerRow, Observed, Plan, Risk, SCHEMA_STEPS, TableOptions, execute,
-    observe, plan, streams,
+    Desired, Execution, LEDGER, LedgerRow, Observed, Plan, Risk, SCHEMA_STEPS, TableOptions, aggregates,
+    execute, observe, plan, streams,
 };
 use tokio::task::JoinHandle;
 
-const RELEASED: [Fixture; 2] = [Fixture { version: "0.1.0" }, Fixture { version: "0.2.0" }];
+const RELEASED: [Fixture; 3] =
+    [Fixture { version: "0.1.0" }, Fixture { version: "0.2.0" }, Fixture { version: "0.3.0" }];
 const ROWS: u64 = 1000;
 const LEDGER_ROWS: u64 = 60;
 
@@ -26,14 +28,26 @@ fn clickhouse_server() {
     embedded::testing::serve_if_asked();
 }
 
-/// What this version wants of the fixture's database: rows are kept as long as before.
+/// What this version wants of the fixture's database: rows are kept as long as before, aggregates are switched on.
 fn desired() -> Desired {
     let mut desired = Desired::new("qoestor").with_owner("isp/main");
     for stream in streams() {
         let options = TableOptions { keep_for: Some(86_400), ..TableOptions::new("qoestor", stream.name) };
         desired = desired.with_table(stream.table(&options));
     }
-    desired
+    let families = [
+        aggregates::fullflow(),
+        aggregates::clickstream(),
+        aggregates::gtpflow(),
+        aggregates::natflow(),
+        aggregates::dnsflow(),
+    ];
+    for family in families {
+        for table in &family.tables {
+            desired = desired.with_table(family.table(table, &AggregateOptions::new("qoestor", table)));
+        }
+    }
+    desired.with_function(schema::RTT_QUANTILE)
 }
 
 async fn observed(server: &Server) -> Observed {
@@ -56,8 +70,11 @@ async fn old_database(old: &Fixture) -> Server {
 fn contents(server: &Server, old: &Fixture) -> Vec<String> {
     let mut contents = Vec::new();
     for (table, columns) in old.insert_columns() {
-        let steps = format!("version = '{}'", old.version);
-        let which = if table == SCHEMA_STEPS { steps.as_str() } else { "dpi_id < 100" };
+        let which = match table.as_str() {
+            SCHEMA_STEPS => format!("version = '{}'", old.version),
+            _ if columns.contains("dpi_id") => "dpi_id < 100".to_owned(),
+            _ => "1".to_owned(),
+        };
         contents.push(server.text(&format!(
             "SELECT '{table}', count(), groupBitXor(cityHash64(toString(tuple({columns})))) FROM qoestor.{table} \
              WHERE {which}"
@@ -178,7 +195,9 @@ fn steps_are_recorded(server: &Server, steps: usize) {
 
 async fn both_versions_write_the_ledger(server: &Server, old: &Fixture) {
     let written = server.text("SELECT DISTINCT collector, version FROM qoestor.ledger");
-    assert_eq!(written, if old.version == "0.1.0" { "\t\n" } else { "isp/main\t0.2.0\n" });
+    let by_whom =
+        if old.version == "0.1.0" { "\t\n".to_owned() } else { format!("isp/main\t{}\n", old.version) };
+    assert_eq!(written, by_whom);
     let row = LedgerRow {
         time: 2_000_000_000,
         dpi_id: 200,
@@ -198,7 +217,7 @@ async fn both_versions_write_the_ledger(server: &Server, old: &Fixture) {
 
 #[tokio::test]
 async fn every_step_may_be_repeated() {
-    let [old, _] = &RELEASED;
+    let [old, ..] = &RELEASED;
     let server = old_database(old).await;
     let before = contents(&server, old);
     let plan = planned(&server).await;
@@ -215,7 +234,7 @@ async fn every_step_may_be_repeated() {
 
 #[tokio::test]
 async fn a_run_may_end_in_the_middle_of_any_step() {
-    let [old, _] = &RELEASED;
+    let [old, ..] = &RELEASED;
     let server = old_database(old).await;
     let before = contents(&server, old);
     let mut attempts = 0;
@@ -241,7 +260,7 @@ async fn a_run_may_end_in_the_middle_of_any_step() {
 
 #[tokio::test]
 async fn a_newer_schema_is_left_alone() {
-    let [old, _] = &RELEASED;
+    let [old, ..] = &RELEASED;
     let server = old_database(old).await;
     execute(&server.client, &planned(&server).await).await.unwrap();
     // What version 0.1.0 wants, as it would plan it: its columns and no owner.
