@@ -236,7 +236,7 @@ impl BytesColumn {
     }
 
     /// All values in order.
-    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> + Clone {
         let mut start = 0;
         self.ends.iter().map(move |&end| {
             let value = self.data.get(start as usize..end as usize).unwrap_or_default();

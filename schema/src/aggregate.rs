@@ -97,6 +97,17 @@ pub enum Way {
     To,
 }
 
+impl Way {
+    /// Whether a record is among them.
+    pub fn takes(self, is_to: bool) -> bool {
+        match self {
+            Way::Both => true,
+            Way::From => !is_to,
+            Way::To => is_to,
+        }
+    }
+}
+
 /// What a measure gathers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MeasureOf {

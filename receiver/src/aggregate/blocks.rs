@@ -1,18 +1,21 @@
-//! Groups to blocks of ClickHouse's Native format: for each table of a family and each of its partitions one block,
-//! which becomes one insert and so one part. The narrow tables are made here, of the wide one's groups.
+//! Groups to blocks of ClickHouse's Native format: those of one partition of a table become one insert and so one part. The narrow tables are made here, of the wide one's groups.
 
 use std::collections::BTreeMap;
 use std::io;
 
 use ipfix::{BytesColumn, Column};
-use schema::aggregate::{AggregateTable, Family, MeasureOf};
+use schema::aggregate::{AggregateTable, Family};
 use schema::native::Encoder;
 
-use super::gather::{Counted, Gatherer};
-use super::layout::{Field, HEAD_BYTES, Kept, KeyLayout, TIME_BYTES};
+use super::gather::Gatherer;
+use super::groups::Groups;
+use super::histograms::Histograms;
+use super::layout::{Field, HEAD_BYTES, Kept, KeyLayout, Layout, TIME_BYTES};
 use super::texts::Texts;
 
 const DAY_S: u32 = 86_400;
+/// Rows of a block: their groups stay in the cache from column to column.
+const ROWS: usize = 4096;
 
 /// One block: its table, its partition (weeks since 1970), its rows, its bytes.
 pub(super) struct Block<'a> {
@@ -22,7 +25,7 @@ pub(super) struct Block<'a> {
     pub(super) bytes: &'a [u8],
 }
 
-/// Makes the blocks of all tables, one after the other.
+/// Makes the blocks of all tables, those of one partition one after the other.
 ///
 /// # Errors
 /// What `take` says, or a mistake of ours in making a block.
@@ -32,124 +35,136 @@ pub(super) fn blocks(
     minutes: u32,
     mut take: impl FnMut(Block<'_>) -> io::Result<()>,
 ) -> io::Result<()> {
-    gatherer.wide.histograms.sum_up();
-    gatherer.totals.histograms.sum_up();
+    gatherer.histograms.sum_up();
+    let mut block = |table: &AggregateTable, key: &KeyLayout, groups: &Groups, histograms: &Histograms| {
+        let counted =
+            Counted { family, layout: &gatherer.layout, texts: &gatherer.texts, key, groups, histograms };
+        counted.of_table(table, &mut take)
+    };
     for (index, table) in family.tables.iter().enumerate() {
         let key = KeyLayout::of(family, table);
         if index == 0 {
-            of_table(family, table, &key, &gatherer.wide, gatherer, &mut take)?;
-        } else if table.keys.is_empty() {
-            of_table(family, table, &key, &gatherer.totals, gatherer, &mut take)?;
+            block(table, &key, &gatherer.groups, &gatherer.histograms)?;
+        } else if let Some(totals) = gatherer.totals.as_ref().filter(|_| table.keys.is_empty()) {
+            block(table, &key, &totals.groups, &totals.histograms())?;
         } else {
-            let interval = table.minutes_with(minutes) * 60;
-            let counted = narrowed(gatherer, &key, interval);
-            of_table(family, table, &key, &counted, gatherer, &mut take)?;
+            let (groups, histograms) = narrowed(gatherer, &key, table.minutes_with(minutes) * 60);
+            block(table, &key, &groups, &histograms)?;
         }
     }
     Ok(())
 }
 
 /// The wide groups by fewer keys and longer intervals.
-fn narrowed(gatherer: &mut Gatherer, key: &KeyLayout, interval: u32) -> Counted {
-    let mut counted = Counted::new(key.bytes, gatherer.layout.slots);
-    let wide = &gatherer.wide;
+fn narrowed(gatherer: &Gatherer, key: &KeyLayout, interval: u32) -> (Groups, Histograms) {
+    let mut narrow = Groups::new(key.words, gatherer.layout.slots);
+    let wide = &gatherer.groups;
     let wide_fields = &gatherer.layout.key.fields;
     let parts: Vec<(&Field, &Field)> = key
         .fields
         .iter()
         .filter_map(|field| Some((field, wide_fields.iter().find(|wide| wide.name == field.name)?)))
         .collect();
-    let mut to = Vec::with_capacity(wide.groups.len() as usize);
-    let mut buffer = vec![0; key.bytes];
-    for group in 0..wide.groups.len() {
-        let wide_key = wide.groups.key(group);
+    let mut keys = vec![0u64; wide.len() as usize * key.words];
+    let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut keys);
+    for (group, buffer) in (0..).zip(bytes.chunks_exact_mut(key.bytes())) {
+        let wide_key = wide.key(group);
         let time = number_at(wide_key, 0);
-        copy(&mut buffer, 0, &(time - time % interval).to_le_bytes());
-        copy(&mut buffer, TIME_BYTES, wide_key.get(TIME_BYTES..HEAD_BYTES).unwrap_or_default());
+        copy(buffer, 0, &(time - time % interval).to_le_bytes());
+        copy(buffer, TIME_BYTES, wide_key.get(TIME_BYTES..HEAD_BYTES).unwrap_or_default());
         for (field, wide) in &parts {
             let value = wide_key.get(wide.offset..wide.offset + wide.width).unwrap_or_default();
-            copy(&mut buffer, field.offset, value);
+            copy(buffer, field.offset, value);
         }
-        let narrow = counted.groups.find(&buffer);
-        merge(counted.groups.values_mut(narrow), wide.groups.values(group), &gatherer.layout.kept);
-        to.push(narrow);
     }
-    counted.histograms = gatherer.wide.histograms.regrouped(&to);
-    counted
+    let mut to = Vec::with_capacity(wide.len() as usize);
+    narrow.find_all(&keys, &mut to);
+    for (group, into) in (0..).zip(&to) {
+        narrow.add(*into, wide.values(group));
+    }
+    let histograms = gatherer.histograms.regrouped(&to, narrow.len());
+    (narrow, histograms)
 }
 
-/// Adds one group's values to another's.
-fn merge(into: &mut [u64], from: &[u64], kept: &[Kept]) {
-    for kept in kept {
-        let Kept::Slot(slot, of) = *kept else { continue };
-        let (Some(into), Some(&from)) = (into.get_mut(slot), from.get(slot)) else { continue };
-        *into = match of {
-            // 0 is "none".
-            MeasureOf::RttMin if *into == 0 => from,
-            MeasureOf::RttMin if from == 0 => *into,
-            MeasureOf::RttMin => from.min(*into),
-            MeasureOf::RttMax => from.max(*into),
-            _ => into.wrapping_add(from),
-        };
-    }
+/// The groups of one table with all that is needed to read them.
+struct Counted<'a> {
+    family: &'a Family,
+    layout: &'a Layout,
+    texts: &'a Texts,
+    key: &'a KeyLayout,
+    groups: &'a Groups,
+    histograms: &'a Histograms,
 }
 
-fn of_table(
-    family: &Family,
-    table: &AggregateTable,
-    key: &KeyLayout,
-    counted: &Counted,
-    gatherer: &Gatherer,
-    take: &mut impl FnMut(Block<'_>) -> io::Result<()>,
-) -> io::Result<()> {
-    let mut weeks: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
-    for group in 0..counted.groups.len() {
-        let time = number_at(counted.groups.key(group), 0);
-        // 1970 began on a Thursday, three days after a Monday.
-        weeks.entry((time / DAY_S + 3) / 7).or_default().push(group);
-    }
-    let mut encoder = Encoder::of_columns(family.block_columns(table));
-    for (week, groups) in weeks {
-        let columns = columns(key, counted, &gatherer.layout.kept, &gatherer.texts, &groups);
+impl Counted<'_> {
+    fn of_table(
+        &self,
+        table: &AggregateTable,
+        take: &mut impl FnMut(Block<'_>) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let mut weeks: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+        for group in 0..self.groups.len() {
+            let time = number_at(self.groups.key(group), 0);
+            // 1970 began on a Thursday, three days after a Monday.
+            weeks.entry((time / DAY_S + 3) / 7).or_default().push(group);
+        }
+        let mut encoder = Encoder::of_columns(self.family.block_columns(table));
         let mut bytes = Vec::new();
-        encoder.encode_block(&columns, &mut bytes).map_err(io::Error::other)?;
-        take(Block { table, week, rows: groups.len() as u64, bytes: &bytes })?;
-    }
-    Ok(())
-}
-
-fn columns(key: &KeyLayout, counted: &Counted, kept: &[Kept], texts: &Texts, groups: &[u32]) -> Vec<Column> {
-    let keys = || groups.iter().map(|group| counted.groups.key(*group));
-    let mut columns = vec![
-        Column::U32(keys().map(|key| number_at(key, 0)).collect()),
-        Column::U16(keys().map(|key| u16::from_le_bytes(bytes_at(key, TIME_BYTES))).collect()),
-    ];
-    for field in &key.fields {
-        let at = field.offset;
-        columns.push(match Column::new(field.column_type.kind()) {
-            Column::U8(_) => Column::U8(keys().map(|key| u8::from_le_bytes(bytes_at(key, at))).collect()),
-            Column::U16(_) => Column::U16(keys().map(|key| u16::from_le_bytes(bytes_at(key, at))).collect()),
-            Column::U32(_) => Column::U32(keys().map(|key| number_at(key, at)).collect()),
-            Column::U64(_) => Column::U64(keys().map(|key| u64::from_le_bytes(bytes_at(key, at))).collect()),
-            Column::Bytes16(_) => Column::Bytes16(keys().map(|key| bytes_at(key, at)).collect()),
-            Column::Bytes(mut column) => {
-                keys().for_each(|key| column.push(texts.get(number_at(key, at))));
-                Column::Bytes(column)
+        for (week, groups) in weeks {
+            for groups in groups.chunks(ROWS) {
+                bytes.clear();
+                encoder.encode_block(&self.columns(groups), &mut bytes).map_err(io::Error::other)?;
+                take(Block { table, week, rows: groups.len() as u64, bytes: &bytes })?;
             }
-        });
+        }
+        Ok(())
     }
-    for kept in kept {
-        columns.push(match *kept {
-            Kept::Slot(slot, _) => {
-                let value = |group: &u32| counted.groups.values(*group).get(slot).copied().unwrap_or(0);
-                Column::U64(groups.iter().map(value).collect())
+
+    fn columns(&self, groups: &[u32]) -> Vec<Column> {
+        let keys = || groups.iter().map(|group| self.groups.key(*group));
+        let mut columns = vec![
+            Column::U32(keys().map(|key| number_at(key, 0)).collect()),
+            Column::U16(keys().map(|key| u16::from_le_bytes(bytes_at(key, TIME_BYTES))).collect()),
+        ];
+        for field in &self.key.fields {
+            let at = field.offset;
+            columns.push(match Column::new(field.column_type.kind()) {
+                Column::U8(_) => Column::U8(keys().map(|key| u8::from_le_bytes(bytes_at(key, at))).collect()),
+                Column::U16(_) => {
+                    Column::U16(keys().map(|key| u16::from_le_bytes(bytes_at(key, at))).collect())
+                }
+                Column::U32(_) => Column::U32(keys().map(|key| number_at(key, at)).collect()),
+                Column::U64(_) => {
+                    Column::U64(keys().map(|key| u64::from_le_bytes(bytes_at(key, at))).collect())
+                }
+                Column::Bytes16(_) => Column::Bytes16(keys().map(|key| bytes_at(key, at)).collect()),
+                Column::Bytes(mut column) => {
+                    keys().for_each(|key| column.push(self.texts.get(number_at(key, at))));
+                    Column::Bytes(column)
+                }
+            });
+        }
+        columns.extend(self.layout.kept.iter().map(|kept| self.measure(*kept, groups)));
+        columns
+    }
+
+    fn measure(&self, kept: Kept, groups: &[u32]) -> Column {
+        let value = |group: &u32, slot: usize| self.groups.values(*group).get(slot).copied().unwrap_or(0);
+        match kept {
+            Kept::Slot(slot) => Column::U64(groups.iter().map(|group| value(group, slot)).collect()),
+            Kept::Complement(slot) => {
+                let shortest = |group| match value(group, slot) {
+                    0 => 0,
+                    complement => !complement,
+                };
+                Column::U64(groups.iter().map(shortest).collect())
             }
             Kept::Histogram(which) => {
                 let mut column = BytesColumn::default();
                 let mut value = Vec::new();
                 for group in groups {
                     value.clear();
-                    for (bucket, count) in counted.histograms.of(*group, which) {
+                    for (bucket, count) in self.histograms.of(*group, which) {
                         value.push(bucket);
                         value.extend_from_slice(&count.to_le_bytes());
                     }
@@ -157,9 +172,8 @@ fn columns(key: &KeyLayout, counted: &Counted, kept: &[Kept], texts: &Texts, gro
                 }
                 Column::Bytes(column)
             }
-        });
+        }
     }
-    columns
 }
 
 fn copy(key: &mut [u8], offset: usize, value: &[u8]) {

@@ -4,14 +4,15 @@
 use crds::enrichment::{HostName, RttUnit, SubscriberFilter};
 use crds::receiver::EnrichmentConfig;
 use ipfix::Column;
-use schema::aggregate::{Family, bucket};
+use schema::aggregate::{Family, Way, bucket};
 use schema::{DPI_ID, RECEIVED_AT, Stream};
 
 use super::groups::Groups;
 use super::histograms::Histograms;
-use super::layout::{Add, HEAD_BYTES, KeyLayout, Layout, Operation, Source, TIME_BYTES};
-use super::names;
+use super::layout::{Add, KeyLayout, Layout, Source, TIME_BYTES};
+use super::names::Names;
 use super::texts::Texts;
+use super::totals::Totals;
 use crate::enrich::TO;
 
 /// A record that says it happened longer than this before or after it arrived is counted where it arrived.
@@ -42,43 +43,17 @@ impl Filtered {
     }
 }
 
-/// Groups with what is counted of them.
-pub(super) struct Counted {
-    pub(super) groups: Groups,
-    pub(super) histograms: Histograms,
-}
-
-impl Counted {
-    pub(super) fn new(key_bytes: usize, slots: usize) -> Counted {
-        Counted { groups: Groups::new(key_bytes, slots), histograms: Histograms::default() }
-    }
-
-    fn clear(&mut self) {
-        self.groups.clear();
-        self.histograms.clear();
-    }
-
-    fn memory(&self) -> usize {
-        self.groups.memory() + self.histograms.memory()
-    }
-}
-
 /// What is gathered since the last flush.
 pub(super) struct Gatherer {
     pub(super) layout: Layout,
     /// Interval of the wide table, seconds.
     interval: u32,
-    /// Interval of the totals, seconds.
-    totals_interval: u32,
-    pub(super) wide: Counted,
-    /// The same without keys, in intervals of its own; unused if the family has no such table.
-    pub(super) totals: Counted,
-    has_totals: bool,
+    pub(super) groups: Groups,
+    pub(super) histograms: Histograms,
+    /// The same without keys, in intervals of its own, if the family has such a table.
+    pub(super) totals: Option<Totals>,
     pub(super) texts: Texts,
-    raw_names: Texts,
-    /// What each raw name became, as a number of `texts`.
-    names: Vec<u32>,
-    names_are: HostName,
+    names: Names,
     pub(super) records: u64,
     pub(super) filtered: Filtered,
     pub(super) clock_skew: u64,
@@ -90,9 +65,15 @@ pub(super) struct Gatherer {
 struct Block {
     times: Vec<u32>,
     is_left_out: Vec<bool>,
-    keys: Vec<u8>,
+    keys: Vec<u64>,
+    numbers: Vec<u32>,
     summed: Vec<Vec<u64>>,
     rtt: Vec<u64>,
+    /// All ones for records to the subscriber, else 0.
+    is_to: Vec<u64>,
+    found: Vec<u32>,
+    /// What each record of a piece brings to the slots of its group.
+    values: Vec<u64>,
 }
 
 impl Gatherer {
@@ -105,16 +86,16 @@ impl Gatherer {
     ) -> Gatherer {
         let layout = Layout::new(family, stream, switches);
         let totals = family.tables.iter().skip(1).find(|table| table.keys.is_empty());
+        let totals = totals.map(|table| {
+            Totals::new(table.minutes_with(minutes) * 60, layout.slots, layout.histograms.len())
+        });
         Gatherer {
             interval: minutes * 60,
-            totals_interval: totals.map_or(60, |table| table.minutes_with(minutes) * 60),
-            wide: Counted::new(layout.key.bytes, layout.slots),
-            totals: Counted::new(HEAD_BYTES, layout.slots),
-            has_totals: totals.is_some(),
+            groups: Groups::new(layout.key.words, layout.slots),
+            histograms: Histograms::default(),
+            totals,
             texts: Texts::new(),
-            raw_names: Texts::new(),
-            names: Vec::new(),
-            names_are: HostName::default(),
+            names: Names::new(),
             records: 0,
             filtered: Filtered::default(),
             clock_skew: 0,
@@ -132,8 +113,8 @@ impl Gatherer {
         self.leave_out(columns, settings, rows);
         self.times(columns, rows);
         self.keys(columns, settings.host, rows);
-        self.values(columns, settings.rtt_unit, rows);
-        self.count(columns, rows);
+        self.widen(columns, settings.rtt_unit, rows);
+        self.count(columns);
     }
 
     fn leave_out(&mut self, columns: &[Column], settings: &EnrichmentConfig, rows: usize) {
@@ -201,25 +182,18 @@ impl Gatherer {
     }
 
     fn keys(&mut self, columns: &[Column], names_are: HostName, rows: usize) {
-        if names_are != self.names_are {
-            self.names_are = names_are;
-            self.raw_names.clear();
-            self.names.clear();
-        }
-        let KeyLayout { fields, bytes } = &self.layout.key;
-        let stride = *bytes;
-        let keys = &mut self.block.keys;
+        let KeyLayout { fields, words } = &self.layout.key;
+        let stride = self.layout.key.bytes();
+        let Block { times, keys, numbers, .. } = &mut self.block;
         keys.clear();
-        keys.resize(rows * stride, 0);
+        keys.resize(rows * words, 0);
+        let keys: &mut [u8] = bytemuck::cast_slice_mut(keys);
         let interval = self.interval;
-        put(keys, stride, 0, self.block.times.iter().map(|time| (time - time % interval).to_le_bytes()));
+        put(keys, stride, 0, times.iter().map(|time| (time - time % interval).to_le_bytes()));
         if let Some(Column::U16(dpis)) = columns.get(DPI_PLACE) {
             put(keys, stride, TIME_BYTES, dpis.iter().map(|dpi| dpi.to_le_bytes()));
         }
-        let directions = match self.layout.direction.and_then(|place| columns.get(place)) {
-            Some(Column::U8(directions)) => directions.as_slice(),
-            _ => &[],
-        };
+        let directions = directions(&self.layout, columns);
         for (field, source) in fields.iter().zip(&self.layout.sources) {
             let at = field.offset;
             match *source {
@@ -237,8 +211,8 @@ impl Gatherer {
                     }
                     Some(Column::Bytes16(values)) => put(keys, stride, at, values.iter().copied()),
                     Some(Column::Bytes(values)) => {
-                        let texts = &mut self.texts;
-                        put(keys, stride, at, values.iter().map(|text| texts.number(text).to_le_bytes()));
+                        self.texts.number_all(values, numbers);
+                        put(keys, stride, at, numbers.iter().map(|number| number.to_le_bytes()));
                     }
                     None => {}
                 },
@@ -268,17 +242,8 @@ impl Gatherer {
                 }
                 Source::Name(place) => {
                     if let Some(Column::Bytes(values)) = columns.get(place) {
-                        let (raw, names, texts) = (&mut self.raw_names, &mut self.names, &mut self.texts);
-                        let numbers = values.iter().map(|host| {
-                            let number = raw.number(host) as usize;
-                            // Numbers count up: this is the next, or the first of all, which is the empty name.
-                            while names.len() <= number {
-                                let shown = names::shown(raw.get(names.len() as u32), names_are);
-                                names.push(texts.number(&shown));
-                            }
-                            names.get(number).copied().unwrap_or_default().to_le_bytes()
-                        });
-                        put(keys, stride, at, numbers);
+                        self.names.number_all(values, names_are, &mut self.texts, numbers);
+                        put(keys, stride, at, numbers.iter().map(|number| number.to_le_bytes()));
                     }
                 }
             }
@@ -286,66 +251,111 @@ impl Gatherer {
     }
 
     /// The numbers that are summed, all of 8 bytes.
-    fn values(&mut self, columns: &[Column], rtt_unit: RttUnit, rows: usize) {
-        let Block { summed, rtt, .. } = &mut self.block;
+    fn widen(&mut self, columns: &[Column], rtt_unit: RttUnit, rows: usize) {
+        let Block { summed, rtt, is_to, .. } = &mut self.block;
         summed.resize_with(self.layout.summed.len(), Vec::new);
         for (values, place) in summed.iter_mut().zip(&self.layout.summed) {
             widen(columns.get(*place), 1, rows, values);
         }
         let unit = rtt_unit.microseconds().into();
         widen(self.layout.rtt.and_then(|place| columns.get(place)), unit, rows, rtt);
+        is_to.clear();
+        let directions = directions(&self.layout, columns);
+        is_to.extend(directions.iter().map(|direction| if *direction == TO { u64::MAX } else { 0 }));
+        is_to.resize(rows, 0);
     }
 
-    fn count(&mut self, columns: &[Column], rows: usize) {
-        let Block { times, is_left_out, keys, summed, rtt } = &self.block;
-        let directions = match self.layout.direction.and_then(|place| columns.get(place)) {
-            Some(Column::U8(directions)) => directions.as_slice(),
-            _ => &[],
-        };
+    fn count(&mut self, columns: &[Column]) {
+        let Gatherer { layout, groups, histograms, totals, block, .. } = self;
+        let Block { times, is_left_out, keys, summed, rtt, is_to, found, values, .. } = block;
         let dpis = match columns.get(DPI_PLACE) {
             Some(Column::U16(dpis)) => dpis.as_slice(),
             _ => &[],
         };
-        let mut counted = 0;
-        for (row, (key, left_out)) in keys.chunks_exact(self.layout.key.bytes).zip(is_left_out).enumerate() {
-            if *left_out {
-                continue;
+        // What is left out must not make a group.
+        let key_words = layout.key.words;
+        let mut kept = 0;
+        for (row, _) in is_left_out.iter().enumerate().filter(|(_, left_out)| !**left_out) {
+            if kept != row {
+                keys.copy_within(row * key_words..(row + 1) * key_words, kept * key_words);
             }
-            counted += 1;
-            let is_to = directions.get(row) == Some(&TO);
-            let operations = if is_to { &self.layout.to } else { &self.layout.from };
-            let record = Record { row, summed, rtt: rtt.get(row).copied().unwrap_or(0) };
-            record.add_to(&mut self.wide, key, operations);
-            if self.has_totals {
-                let time = times.get(row).copied().unwrap_or(0);
-                let dpi = dpis.get(row).copied().unwrap_or(0);
-                let mut key = [0; HEAD_BYTES];
-                put(&mut key, HEAD_BYTES, 0, [(time - time % self.totals_interval).to_le_bytes()]);
-                put(&mut key, HEAD_BYTES, TIME_BYTES, [dpi.to_le_bytes()]);
-                record.add_to(&mut self.totals, &key, operations);
+            kept += 1;
+        }
+        keys.truncate(kept * key_words);
+        self.records += kept as u64;
+
+        let slots = layout.slots.all();
+        let mut keys = keys.as_slice();
+        for first in (0..is_left_out.len()).step_by(PIECE) {
+            let piece = first..(first + PIECE).min(is_left_out.len());
+            values.clear();
+            values.resize(piece.len() * slots, 0);
+            let is_to = is_to.get(piece.clone()).unwrap_or_default();
+            let rtt = rtt.get(piece.clone()).unwrap_or_default();
+            for (slot, (add, way)) in layout.adds.iter().enumerate() {
+                let summed = |place: usize| {
+                    summed.get(place).and_then(|values| values.get(piece.clone())).unwrap_or_default().iter()
+                };
+                let mut bring = Bring { values, slots, slot, way: *way, is_to };
+                match *add {
+                    Add::Nothing => {}
+                    Add::One => bring.all(is_to.iter().map(|_| 1)),
+                    Add::NonZero(place) => bring.all(summed(place).map(|value| u64::from(*value != 0))),
+                    Add::Value(place) => bring.all(summed(place).copied()),
+                    Add::RttCount => bring.all(rtt.iter().map(|rtt| u64::from(*rtt != 0))),
+                    Add::Rtt => bring.all(rtt.iter().copied()),
+                    Add::RttComplement => bring.all(rtt.iter().map(|rtt| if *rtt == 0 { 0 } else { !rtt })),
+                }
+            }
+            let left_out = is_left_out.get(piece.clone()).unwrap_or_default();
+            let kept = left_out.iter().filter(|left_out| !**left_out).count();
+            let (these, rest) = keys.split_at_checked(kept * key_words).unwrap_or_default();
+            keys = rest;
+            groups.find_all(these, found);
+            let rows = left_out.iter().enumerate().filter(|(_, left_out)| !**left_out).map(|(row, _)| row);
+            for (row, group) in rows.zip(found.iter().copied()) {
+                let values = values.get(row * slots..(row + 1) * slots).unwrap_or_default();
+                groups.add(group, values);
+                let total = totals.as_mut().map(|totals| {
+                    let time = times.get(first + row).copied().unwrap_or(0);
+                    let dpi = dpis.get(first + row).copied().unwrap_or(0);
+                    totals.add(time, dpi, values)
+                });
+                let rtt = rtt.get(row).copied().unwrap_or(0);
+                if rtt == 0 {
+                    continue;
+                }
+                let (bucket, is_to) = (bucket(rtt), is_to.get(row).is_some_and(|is_to| *is_to != 0));
+                for (which, way) in layout.histograms.iter().enumerate() {
+                    if way.takes(is_to) {
+                        histograms.add(group, which as u8, bucket);
+                        if let (Some(totals), Some(total)) = (totals.as_mut(), total) {
+                            totals.count(total, which as u8, bucket);
+                        }
+                    }
+                }
             }
         }
-        self.records += counted;
-        debug_assert!(counted <= rows as u64);
     }
 
     /// Groups that are there.
     pub(super) fn groups(&self) -> u32 {
-        self.wide.groups.len()
+        self.groups.len()
     }
 
     /// Bytes that everything takes.
     pub(super) fn memory(&self) -> usize {
-        let texts = self.texts.memory() + self.raw_names.memory() + self.names.capacity() * 4;
-        self.wide.memory() + self.totals.memory() + texts
+        let totals = self.totals.as_ref().map_or(0, Totals::memory);
+        let counted = self.groups.memory() + self.histograms.memory() + totals;
+        counted + self.texts.memory() + self.names.memory()
     }
 
     /// Begins anew; the memory is kept.
     pub(super) fn clear(&mut self) {
-        self.wide.clear();
-        self.totals.clear();
+        self.groups.clear();
+        self.histograms.clear();
+        self.totals.iter_mut().for_each(Totals::clear);
         self.texts.clear();
-        self.raw_names.clear();
         self.names.clear();
         self.records = 0;
         self.filtered = Filtered::default();
@@ -357,41 +367,36 @@ impl Gatherer {
 const DPI_PLACE: usize = DPI_ID;
 const RECEIVED_AT_PLACE: usize = RECEIVED_AT + 1;
 
-/// One record on its way into a group.
-struct Record<'a> {
-    row: usize,
-    summed: &'a [Vec<u64>],
-    rtt: u64,
+/// Rows whose values are laid out at a time: they stay in the cache until they are added.
+const PIECE: usize = 1024;
+
+/// Brings one value of each row to a slot.
+struct Bring<'a> {
+    values: &'a mut [u64],
+    slots: usize,
+    slot: usize,
+    way: Way,
+    is_to: &'a [u64],
 }
 
-impl Record<'_> {
+impl Bring<'_> {
     #[inline]
-    fn add_to(&self, counted: &mut Counted, key: &[u8], operations: &[Operation]) {
-        let group = counted.groups.find(key);
-        let values = counted.groups.values_mut(group);
-        let value = |place: usize| {
-            self.summed.get(place).and_then(|values| values.get(self.row)).copied().unwrap_or(0)
-        };
-        let rtt = self.rtt;
-        for Operation { add, slot } in operations {
-            let Add::RttHistogram(which) = *add else {
-                let Some(slot) = values.get_mut(*slot) else { continue };
-                match *add {
-                    Add::One => *slot += 1,
-                    Add::NonZero(place) => *slot += u64::from(value(place) != 0),
-                    Add::Value(place) => *slot = slot.wrapping_add(value(place)),
-                    Add::RttCount => *slot += u64::from(rtt != 0),
-                    Add::RttSum => *slot += rtt,
-                    Add::RttMin if rtt != 0 && (*slot == 0 || rtt < *slot) => *slot = rtt,
-                    Add::RttMax => *slot = rtt.max(*slot),
-                    Add::RttMin | Add::RttHistogram(_) => {}
-                }
-                continue;
-            };
-            if rtt != 0 {
-                counted.histograms.add(group, which, bucket(rtt));
+    fn all(&mut self, of_rows: impl Iterator<Item = u64>) {
+        let flip = if self.way == Way::From { u64::MAX } else { 0 };
+        let both = if self.way == Way::Both { u64::MAX } else { 0 };
+        let rows = self.values.chunks_exact_mut(self.slots).zip(self.is_to);
+        for ((row, is_to), value) in rows.zip(of_rows) {
+            if let Some(slot) = row.get_mut(self.slot) {
+                *slot = value & (is_to ^ flip | both);
             }
         }
+    }
+}
+
+fn directions<'a>(layout: &Layout, columns: &'a [Column]) -> &'a [u8] {
+    match layout.direction.and_then(|place| columns.get(place)) {
+        Some(Column::U8(directions)) => directions,
+        _ => &[],
     }
 }
 

@@ -4,6 +4,17 @@
 /// Values that may come before they are summed up.
 const MAX_NEW: usize = 1 << 20;
 
+/// Buckets of a histogram.
+pub(super) const BUCKETS: usize = 1 << 8;
+
+/// Adds to a list that is sorted.
+fn push(summed: &mut Vec<(u64, u64)>, packed: u64, count: u64) {
+    match summed.last_mut() {
+        Some(last) if last.0 == packed => last.1 += count,
+        _ => summed.push((packed, count)),
+    }
+}
+
 /// Histograms of groups.
 #[derive(Default)]
 pub(super) struct Histograms {
@@ -27,26 +38,47 @@ impl Histograms {
         }
     }
 
-    /// The same histograms where each group has become part of another.
-    pub(super) fn regrouped(&mut self, to: &[u32]) -> Histograms {
-        self.sum_up();
-        let mut moved: Vec<(u64, u64)> = self
-            .summed
-            .iter()
-            .filter_map(|&(packed, count)| {
-                let group = *to.get((packed >> 16) as usize)?;
-                Some((pack(group, (packed >> 8) as u8, packed as u8), count))
-            })
-            .collect();
-        moved.sort_unstable_by_key(|(packed, _)| *packed);
-        moved.dedup_by(|next, kept| {
-            let is_same = next.0 == kept.0;
-            if is_same {
-                kept.1 += next.1;
+    /// The same histograms where each of some groups has become part of one of fewer.
+    pub(super) fn regrouped(&self, to: &[u32], groups: u32) -> Histograms {
+        let target = |packed: u64| to.get((packed >> 16) as usize).copied();
+        // Sorted by counting: where the entries of each new group begin.
+        let mut ends = vec![0usize; groups as usize + 1];
+        for group in self.summed.iter().filter_map(|(packed, _)| target(*packed)) {
+            if let Some(count) = ends.get_mut(group as usize + 1) {
+                *count += 1;
             }
-            is_same
-        });
-        Histograms { new: Vec::new(), summed: moved }
+        }
+        for group in 1..ends.len() {
+            let before = ends.get(group - 1).copied().unwrap_or(0);
+            ends.get_mut(group).into_iter().for_each(|end| *end += before);
+        }
+        let mut moved = vec![(0u16, 0u64); self.summed.len()];
+        for &(packed, count) in &self.summed {
+            let Some(end) = target(packed).and_then(|group| ends.get_mut(group as usize)) else { continue };
+            moved.get_mut(*end).into_iter().for_each(|entry| *entry = (packed as u16, count));
+            *end += 1;
+        }
+        let mut summed = Vec::new();
+        let mut start = 0;
+        for (group, &end) in ends.iter().enumerate().take(groups as usize) {
+            let Some(entries) = moved.get_mut(start..end) else { continue };
+            start = end;
+            entries.sort_unstable();
+            for &(of, count) in entries.iter() {
+                push(&mut summed, (group as u64) << 16 | u64::from(of), count);
+            }
+        }
+        Histograms { new: Vec::new(), summed }
+    }
+
+    /// Histograms of groups of which every bucket is given: of each group its histograms, of each its buckets.
+    pub(super) fn of_all(buckets: &[u64], histograms: usize) -> Histograms {
+        let entry = |(place, &count): (usize, &u64)| {
+            let (of, bucket) = (place / BUCKETS, place % BUCKETS);
+            let packed = pack((of / histograms) as u32, (of % histograms) as u8, bucket as u8);
+            (count != 0).then_some((packed, count))
+        };
+        Histograms { new: Vec::new(), summed: buckets.iter().enumerate().filter_map(entry).collect() }
     }
 
     /// Buckets and counts of one histogram of a group, in the order of buckets. Only after [`Histograms::sum_up`].
@@ -67,18 +99,14 @@ impl Histograms {
         self.new.sort_unstable();
         let mut merged: Vec<(u64, u64)> = Vec::with_capacity(self.summed.len() + self.new.len() / 2);
         let mut old = std::mem::take(&mut self.summed).into_iter().peekable();
-        let mut push = |packed: u64, count: u64| match merged.last_mut() {
-            Some(last) if last.0 == packed => last.1 += count,
-            _ => merged.push((packed, count)),
-        };
         for packed in self.new.drain(..) {
             while let Some((before, count)) = old.next_if(|(before, _)| *before <= packed) {
-                push(before, count);
+                push(&mut merged, before, count);
             }
-            push(packed, 1);
+            push(&mut merged, packed, 1);
         }
         for (packed, count) in old {
-            push(packed, count);
+            push(&mut merged, packed, count);
         }
         self.summed = merged;
     }
@@ -127,9 +155,14 @@ mod tests {
                 }
                 all
             };
-            prop_assert_eq!(read(&histograms), model);
+            prop_assert_eq!(read(&histograms), model.clone());
+            let mut buckets = vec![0; 9 * 2 * BUCKETS];
+            for (&(group, which, bucket), count) in &model {
+                buckets[(group as usize * 2 + usize::from(which)) * BUCKETS + usize::from(bucket)] = *count;
+            }
+            prop_assert_eq!(read(&Histograms::of_all(&buckets, 2)), model);
             let to: Vec<u32> = (0..9).map(|group| group / 2).collect();
-            prop_assert_eq!(read(&histograms.regrouped(&to)), halves);
+            prop_assert_eq!(read(&histograms.regrouped(&to, 5)), halves);
         }
     }
 }

@@ -1,11 +1,13 @@
-//! Where things lie: a family compiled against the columns that a decoder fills. Keys are rows of bytes with a fixed
-//! stride, texts in them are numbers; what is counted are slots of 8 bytes.
+//! Where things lie: a family compiled against the columns that a decoder fills. Keys are rows of words with a fixed
+//! stride, texts in them are numbers; what is counted are slots of one word.
 
 use std::collections::BTreeSet;
 
 use ipfix::ColumnKind;
 use schema::aggregate::{AggregateTable, Family, KeyOf, MeasureOf, Way};
 use schema::{ColumnDecl, ColumnType, Filled, Stream, aggregates};
+
+use super::groups::Slots;
 
 /// Bytes of a key in front of the fields: beginning of the interval (seconds), DPI.
 pub(super) const TIME_BYTES: usize = 4;
@@ -40,34 +42,30 @@ pub(super) enum Source {
     Nothing,
 }
 
-/// What one record adds to its group.
+/// What one record brings to a slot of its group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Add {
+    /// Always 0: the stream lacks the column.
+    Nothing,
     One,
     /// 1 if a column (by its place among the summed ones) is not 0.
     NonZero(usize),
     /// A column's value.
     Value(usize),
     RttCount,
-    RttSum,
-    RttMin,
-    RttMax,
-    /// Which of a group's histograms.
-    RttHistogram(u8),
-}
-
-/// An addition and the slot that it goes to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Operation {
-    pub(super) add: Add,
-    pub(super) slot: usize,
+    /// The time itself: to be added up, or the longest to be kept.
+    Rtt,
+    /// The complement of the time, of which the largest is that of the shortest time; 0 where none was measured.
+    RttComplement,
 }
 
 /// How a measure is read back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kept {
-    /// In a slot, merged by a function.
-    Slot(usize, MeasureOf),
+    /// In a slot.
+    Slot(usize),
+    /// In a slot, as complement; 0 is none.
+    Complement(usize),
     /// As one of the histograms.
     Histogram(u8),
 }
@@ -76,10 +74,15 @@ pub(super) enum Kept {
 #[derive(Clone, Debug)]
 pub(super) struct KeyLayout {
     pub(super) fields: Vec<Field>,
-    pub(super) bytes: usize,
+    /// Words of 8 bytes, with zeros behind the fields.
+    pub(super) words: usize,
 }
 
 impl KeyLayout {
+    pub(super) fn bytes(&self) -> usize {
+        self.words * 8
+    }
+
     pub(super) fn of(family: &Family, table: &AggregateTable) -> KeyLayout {
         let mut fields = Vec::new();
         let mut offset = HEAD_BYTES;
@@ -94,7 +97,7 @@ impl KeyLayout {
             fields.push(Field { name: key.name, column_type: key.column_type, offset, width });
             offset += width;
         }
-        KeyLayout { fields, bytes: offset }
+        KeyLayout { fields, words: offset.div_ceil(8) }
     }
 }
 
@@ -105,13 +108,13 @@ pub(super) struct Layout {
     pub(super) key: KeyLayout,
     /// Of each field of it.
     pub(super) sources: Vec<Source>,
-    /// For records from the subscriber, and all that are not to it.
-    pub(super) from: Vec<Operation>,
-    /// For records to the subscriber.
-    pub(super) to: Vec<Operation>,
+    /// What each slot is brought, and by which records.
+    pub(super) adds: Vec<(Add, Way)>,
+    pub(super) slots: Slots,
+    /// Which records each histogram is of.
+    pub(super) histograms: Vec<Way>,
     /// In the order of the family's measures.
     pub(super) kept: Vec<Kept>,
-    pub(super) slots: usize,
     /// Columns that are summed, as positions among the decoded ones.
     pub(super) summed: Vec<usize>,
     /// Positions of what every stream or some of them have.
@@ -173,8 +176,8 @@ impl Layout {
     /// are kept whose switch is among them.
     pub(super) fn new(family: &Family, stream: &Stream, switches: Option<&[String]>) -> Layout {
         let place = |name: &str| stream.inserted_columns().position(|column| column.name == name);
-        let wide = KeyLayout { fields: Vec::new(), bytes: HEAD_BYTES };
-        let key = family.tables.first().map_or(wide, |table| KeyLayout::of(family, table));
+        let none = KeyLayout { fields: Vec::new(), words: HEAD_BYTES.div_ceil(8) };
+        let key = family.tables.first().map_or(none, |table| KeyLayout::of(family, table));
         let is_on = |switch: &str| {
             switch.is_empty() || switches.is_none_or(|on| on.iter().any(|name| name == switch))
         };
@@ -205,10 +208,10 @@ impl Layout {
         let mut layout = Layout {
             key,
             sources,
-            from: Vec::new(),
-            to: Vec::new(),
+            adds: Vec::new(),
+            slots: Slots::default(),
+            histograms: Vec::new(),
             kept: Vec::new(),
-            slots: 0,
             summed: Vec::new(),
             time: place(family.time),
             direction: place("direction"),
@@ -222,7 +225,11 @@ impl Layout {
     }
 
     fn measures(&mut self, family: &Family, place: &dyn Fn(&str) -> Option<usize>) {
-        let mut histograms = 0;
+        // Sums first, as `Slots` says.
+        let is_sum = |of: MeasureOf| !matches!(of, MeasureOf::RttMin | MeasureOf::RttMax);
+        let sums = family.measures.iter().filter(|measure| is_sum(measure.of));
+        self.slots.sums = sums.filter(|measure| measure.of != MeasureOf::RttHistogram).count();
+        let (mut sums, mut maxima) = (Vec::new(), Vec::new());
         for measure in &family.measures {
             let mut summed = |name: &str| {
                 let place = place(name)?;
@@ -233,30 +240,24 @@ impl Layout {
                 }))
             };
             let add = match measure.of {
-                MeasureOf::Count => Some(Add::One),
-                MeasureOf::CountNonZero(name) => summed(name).map(Add::NonZero),
-                MeasureOf::Sum(name) => summed(name).map(Add::Value),
-                MeasureOf::RttCount => Some(Add::RttCount),
-                MeasureOf::RttSum => Some(Add::RttSum),
-                MeasureOf::RttMin => Some(Add::RttMin),
-                MeasureOf::RttMax => Some(Add::RttMax),
-                MeasureOf::RttHistogram => Some(Add::RttHistogram(histograms)),
+                MeasureOf::Count => Add::One,
+                MeasureOf::CountNonZero(name) => summed(name).map_or(Add::Nothing, Add::NonZero),
+                MeasureOf::Sum(name) => summed(name).map_or(Add::Nothing, Add::Value),
+                MeasureOf::RttCount => Add::RttCount,
+                MeasureOf::RttSum | MeasureOf::RttMax => Add::Rtt,
+                MeasureOf::RttMin => Add::RttComplement,
+                MeasureOf::RttHistogram => {
+                    self.kept.push(Kept::Histogram(self.histograms.len() as u8));
+                    self.histograms.push(measure.way);
+                    continue;
+                }
             };
-            let slot = self.slots;
-            if measure.of == MeasureOf::RttHistogram {
-                self.kept.push(Kept::Histogram(histograms));
-                histograms += 1;
-            } else {
-                self.kept.push(Kept::Slot(slot, measure.of));
-                self.slots += 1;
-            }
-            let Some(add) = add else { continue };
-            if measure.way != Way::To {
-                self.from.push(Operation { add, slot });
-            }
-            if measure.way != Way::From {
-                self.to.push(Operation { add, slot });
-            }
+            let slot = if is_sum(measure.of) { sums.len() } else { self.slots.sums + maxima.len() };
+            self.kept.push(if add == Add::RttComplement { Kept::Complement(slot) } else { Kept::Slot(slot) });
+            if is_sum(measure.of) { &mut sums } else { &mut maxima }.push((add, measure.way));
         }
+        self.slots.maxima = maxima.len();
+        self.adds = sums;
+        self.adds.append(&mut maxima);
     }
 }

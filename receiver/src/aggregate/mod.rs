@@ -3,7 +3,7 @@
 //! acknowledged: the journal is the buffer.
 //!
 //! - `layout`: a family compiled against the decoder's columns;
-//! - `gather`, `groups`, `texts`, `names`, `histograms`: records become groups;
+//! - `gather`, `groups`, `texts`, `names`, `histograms`, `totals`, all on `table`: records become groups;
 //! - `blocks`: groups become one block for each table and partition;
 //! - `outbox`: the blocks on the disk, with the place in the journal behind them;
 //! - `reader`: the thread that does all of it; `options`: what it is given and what it tells.
@@ -17,9 +17,11 @@ mod names;
 mod options;
 mod outbox;
 mod reader;
+mod table;
 #[cfg(test)]
 mod tests;
 mod texts;
+mod totals;
 
 pub use gather::Filtered;
 pub use options::{AggregatorOptions, AggregatorStatus, Opened};

@@ -1,15 +1,85 @@
-//! What a host's name becomes in aggregates.
+//! What a host's name becomes in aggregates, worked out once for each name and kept beyond a flush.
 
 use crds::enrichment::HostName;
+use ipfix::BytesColumn;
 
+use super::texts::Texts;
 use crate::enrich::without_port;
+
+/// Memory beyond which names are forgotten with the next flush.
+const MAX_MEMORY: usize = 48 << 20;
+/// A name that is not among the flush's texts yet.
+const UNKNOWN: u32 = u32::MAX;
+
+/// Names as they came and what became of them.
+pub(super) struct Names {
+    raw: Texts,
+    /// Of each raw name: its number in `shown`.
+    shown_as: Vec<u32>,
+    shown: Texts,
+    /// Of each shown name: its number among the texts of this flush.
+    numbers: Vec<u32>,
+    are: HostName,
+}
+
+impl Names {
+    pub(super) fn new() -> Names {
+        Names {
+            raw: Texts::new(),
+            shown_as: Vec::new(),
+            shown: Texts::new(),
+            numbers: Vec::new(),
+            are: HostName::default(),
+        }
+    }
+
+    /// Replaces `numbers` by what the names of a column become, as numbers of `texts`.
+    pub(super) fn number_all(
+        &mut self,
+        column: &BytesColumn,
+        are: HostName,
+        texts: &mut Texts,
+        numbers: &mut Vec<u32>,
+    ) {
+        if are != self.are {
+            *self = Names { are, ..Names::new() };
+        }
+        self.raw.number_all(column, numbers);
+        while self.shown_as.len() < self.raw.len() {
+            let name = shown(self.raw.get(self.shown_as.len() as u32), are);
+            self.shown_as.push(self.shown.number(&name));
+        }
+        self.numbers.resize(self.shown.len(), UNKNOWN);
+        for number in numbers {
+            let shown_as = self.shown_as.get(*number as usize).copied().unwrap_or_default();
+            let Some(known) = self.numbers.get_mut(shown_as as usize) else { continue };
+            if *known == UNKNOWN {
+                *known = texts.number(self.shown.get(shown_as));
+            }
+            *number = *known;
+        }
+    }
+
+    /// Bytes that they take.
+    pub(super) fn memory(&self) -> usize {
+        self.raw.memory() + self.shown.memory() + (self.shown_as.capacity() + self.numbers.capacity()) * 4
+    }
+
+    /// The texts of the flush are forgotten.
+    pub(super) fn clear(&mut self) {
+        self.numbers.clear();
+        if self.memory() > MAX_MEMORY {
+            *self = Names { are: self.are, ..Names::new() };
+        }
+    }
+}
 
 /// Names longer than any host's are left as they are.
 const LONGEST: usize = 255;
 
 /// The name in lower case without port and final dot, shortened to the registered domain by the public suffix list if
 /// so configured. What is no name in a domain, such as an address, stays whole.
-pub(super) fn shown(host: &[u8], as_configured: HostName) -> Vec<u8> {
+fn shown(host: &[u8], as_configured: HostName) -> Vec<u8> {
     let host = without_port(host);
     let host = host.strip_suffix(b".").unwrap_or(host);
     let name = host.to_ascii_lowercase();

@@ -10,6 +10,7 @@ use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use crc_fast::{CrcAlgorithm, Digest};
 use schema::LedgerRow;
 use serde::{Deserialize, Serialize};
 
@@ -85,15 +86,26 @@ pub(super) struct Writing {
     path: PathBuf,
     length: u64,
     inserts: Vec<OutboxInsert>,
+    /// Of the last insert.
+    digest: Digest,
 }
 
 impl Writing {
-    /// Appends an insert.
-    pub(super) fn insert(&mut self, sql: String, token: String, rows: u64, bytes: &[u8]) -> io::Result<()> {
-        let length = bytes.len() as u64;
+    /// Appends a block to the insert of this token, which is a new one if the last has another.
+    pub(super) fn block(&mut self, sql: &str, token: String, rows: u64, bytes: &[u8]) -> io::Result<()> {
+        if self.inserts.last().is_none_or(|last| last.token != token) {
+            let (sql, offset) = (sql.to_owned(), self.length);
+            self.inserts.push(OutboxInsert { sql, token, rows: 0, offset, length: 0, crc: 0 });
+            self.digest = Digest::new(CrcAlgorithm::Crc32Iscsi);
+        }
         self.file.write_all(bytes)?;
-        self.inserts.push(OutboxInsert { sql, token, rows, offset: self.length, length, crc: crc32c(bytes) });
-        self.length += length;
+        self.digest.update(bytes);
+        self.length += bytes.len() as u64;
+        if let Some(insert) = self.inserts.last_mut() {
+            insert.rows += rows;
+            insert.length += bytes.len() as u64;
+            insert.crc = self.digest.clone().finalize() as u32;
+        }
         Ok(())
     }
 }
@@ -128,7 +140,9 @@ impl Outbox {
     pub(super) fn begin(&self) -> io::Result<Writing> {
         let path = self.dir.join("flush.new");
         let file = OpenOptions::new().write(true).create(true).truncate(true).open(&path)?;
-        Ok(Writing { file: BufWriter::with_capacity(1 << 20, file), path, length: 0, inserts: Vec::new() })
+        let file = BufWriter::with_capacity(1 << 20, file);
+        let digest = Digest::new(CrcAlgorithm::Crc32Iscsi);
+        Ok(Writing { file, path, length: 0, inserts: Vec::new(), digest })
     }
 
     /// Completes a flush: from here on it is going to be sent, whatever happens to us.
@@ -247,8 +261,9 @@ mod tests {
 
     fn flush(outbox: &Outbox, last: u64) -> Flush {
         let mut writing = outbox.begin().unwrap();
-        writing.insert("INSERT a".to_owned(), "t/1".to_owned(), 2, b"first").unwrap();
-        writing.insert("INSERT b".to_owned(), "t/2".to_owned(), 1, b"second block").unwrap();
+        writing.block("INSERT a", "t/1".to_owned(), 2, b"fi").unwrap();
+        writing.block("INSERT a", "t/1".to_owned(), 3, b"rst").unwrap();
+        writing.block("INSERT b", "t/2".to_owned(), 1, b"second block").unwrap();
         outbox.complete(writing, standing(last), (LedgerRow::default(), "ledger".to_owned())).unwrap()
     }
 
@@ -262,6 +277,8 @@ mod tests {
         let found = found.unwrap();
         assert!(none.is_none());
         assert_eq!(found.inserts, written.inserts);
+        assert_eq!((found.inserts.len(), found.inserts[0].rows), (2, 5));
+        assert_eq!(outbox.bytes(&found.inserts[0]).unwrap(), b"first");
         assert_eq!(outbox.bytes(&found.inserts[1]).unwrap(), b"second block");
 
         // Killed after the position was written and before the flush was removed.
@@ -280,7 +297,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (outbox, _, _) = Outbox::open(dir.path()).unwrap();
         let mut writing = outbox.begin().unwrap();
-        writing.insert(String::new(), String::new(), 1, b"never completed").unwrap();
+        writing.block("", "t".to_owned(), 1, b"never completed").unwrap();
         drop(writing);
         assert!(Outbox::open(dir.path()).unwrap().2.is_none());
 

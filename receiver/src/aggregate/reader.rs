@@ -233,7 +233,7 @@ impl Aggregator {
         blocks(&mut work.gatherer, self.options.family, self.options.minutes, |block| {
             let sql = self.options.family.insert_sql(&self.target.database, block.table);
             let token = format!("{identity}/{}/0/week-{}/{range}", block.table.name, block.week);
-            writing.insert(sql, token, block.rows, block.bytes)
+            writing.block(&sql, token, block.rows, block.bytes)
         })?;
         let after = self.after(work);
         let row = self.ledger_row(&after, &work.standing);
