@@ -189,8 +189,9 @@ fn the_manuals_rights_suffice() {
     let median = "SELECT qoe_rtt_quantile(sumMap(rtt_to_histogram), 0.5) > 0 FROM qoestor.fullflow_totals";
     assert_eq!(ask(&server, "limited", median).unwrap(), "1");
 
-    // Changes: what needs an approval, a column that somebody has dropped, a dictionary in use.
+    // Changes: what needs an approval, a column that somebody has dropped, a dictionary that is replaced, one in use.
     server.query("ALTER TABLE qoestor.fullflow DROP COLUMN vlan_id").unwrap();
+    server.query("ALTER TABLE qoestor.asnum_dic MODIFY COMMENT 'somebody else wrote this'").unwrap();
     let shorter = |approvals: &str| yaml(&server, &ports, "50d", approvals);
     let up = program.up(&shorter(""));
     let said = up.err();
@@ -204,6 +205,8 @@ fn the_manuals_rights_suffice() {
         number(&server, "SELECT count() FROM system.columns WHERE name = 'vlan_id' AND table = 'fullflow'"),
         1
     );
+    let comment = server.query("SELECT comment FROM system.dictionaries WHERE name = 'asnum_dic'").unwrap();
+    assert!(comment.starts_with("qoeplane"), "{comment}");
     for (lines, expected) in
         [("10.0.0.0/8\tours\n", "ours"), ("10.0.0.0/8\tnew\n", "new"), ("10.0.0.0/8\tlast\n", "last")]
     {
