@@ -23,8 +23,9 @@ const PASSWORD: &str = "of-a-test";
 /// Streams, which all have aggregates.
 const STREAMS: [&str; 5] = ["fullflow", "clickstream", "gtpflow", "natflow", "dnsflow"];
 
-/// The statements of the manual's two lists, without whom they are for.
-fn grants() -> [Vec<String>; 2] {
+/// The statements of the manual's lists, without whom they are for: what is always needed, for a dictionary from a table,
+/// for a deletion.
+fn grants() -> [Vec<String>; 3] {
     let (_, section) = MANUAL.split_once("## What our user may do\n").unwrap();
     let (section, _) = section.split_once("\n## ").unwrap();
     let mut lists = section.split("```sql\n").skip(1).map(|rest| {
@@ -33,14 +34,15 @@ fn grants() -> [Vec<String>; 2] {
             |line: &str| line.strip_suffix(" TO qoe;").unwrap_or_else(|| panic!("{line}")).to_owned();
         list.lines().map(statement).collect()
     });
-    let both = [lists.next().unwrap(), lists.next().unwrap()];
+    let all = [(); 3].map(|()| lists.next().unwrap());
     assert_eq!(lists.next(), None);
-    both
+    all
 }
 
 /// A server with the user `limited`, and `deleting`, who has the rights for a deletion too.
 fn start() -> TestServer {
-    let [usual, more] = grants();
+    let [usual, table, deletion] = grants();
+    let usual = [usual, table].concat();
     let user = |name: &str, grants: &[String]| {
         let queries: String = grants.iter().map(|grant| format!("<query>{grant}</query>")).collect();
         format!(
@@ -51,7 +53,7 @@ fn start() -> TestServer {
     let users = format!(
         "<clickhouse><users>{}{}</users></clickhouse>",
         user("limited", &usual),
-        user("deleting", &[usual.clone(), more].concat())
+        user("deleting", &[usual.clone(), deletion].concat())
     );
     TestServer::start_with(&Launch::qoe(qoe_binary()), |settings| {
         let directory = settings.data_dir.join("clickhouse/users.d");
@@ -103,6 +105,11 @@ apiVersion: qoeplane.io/v1alpha1
 kind: QoeDictionary
 metadata: {{name: networks}}
 spec: {{type: SubnetsLocal, source: {{file: ./networks.txt}}}}
+---
+apiVersion: qoeplane.io/v1alpha1
+kind: QoeDictionary
+metadata: {{name: protocols}}
+spec: {{type: Protocols, source: {{table: {{database: billing, name: names}}}}}}
 "#,
         streams.join(", ")
     )
@@ -154,6 +161,13 @@ fn the_manuals_rights_suffice() {
     let program = Program::new();
     let ports = [(); 5].map(|()| free_port());
     program.file("networks.txt", "10.0.0.0/8\tours\n");
+    for sql in [
+        "CREATE DATABASE billing",
+        "CREATE TABLE billing.names (code UInt16, name String) ENGINE = MergeTree ORDER BY code",
+        "INSERT INTO billing.names VALUES (7, 'http')",
+    ] {
+        server.query(sql).unwrap();
+    }
     let before = yaml(&server, &ports, "60d", "");
     let up = program.up(&before);
 
@@ -186,6 +200,8 @@ fn the_manuals_rights_suffice() {
     let settled = "SELECT count() FROM system.query_log WHERE user = 'limited' AND type = 'QueryFinish' AND \
                    query LIKE 'SELECT toUnixTimestamp64Micro(received_at) AS arrival, count()%'";
     assert!(number(&server, settled) > 0, "nothing was asked after the kill");
+    let protocol = "SELECT dictGet('qoestor.protocols_dic', 'name', toUInt64(7))";
+    assert_eq!(server.query(protocol).unwrap().trim(), "http");
     let median = "SELECT qoe_rtt_quantile(sumMap(rtt_to_histogram), 0.5) > 0 FROM qoestor.fullflow_totals";
     assert_eq!(ask(&server, "limited", median).unwrap(), "1");
 
