@@ -199,6 +199,96 @@ fn every_measure_of_every_group_is_that_of_the_raw_rows() {
     assert_eq!(ledger, "300000\t300000\t0");
 }
 
+/// The simulator's realistic stream with its defaults: 100,000 subscribers of whom one in twenty is active, a million
+/// hosts.
+#[test]
+fn aggregates_are_a_sixth_and_a_third_of_the_raw_rows() {
+    const RECORDS: u64 = 1_000_000;
+    let streams = [("fullflow", 6, "4711"), ("clickstream", 3, "815")];
+    let mut system = System::start_streams(
+        &SystemOptions {
+            tables: Some(r#"{"fullflow_agg": {}, "clickstream_agg": {}}"#),
+            // However slow the machine is, nothing is flushed for its age before the planned stop.
+            configure: Some(Box::new(|config| config.dpis[0].flush_interval_ms = Some(3_600_000))),
+        },
+        Vec::new(),
+    );
+    for (stream, _, seed) in streams {
+        let to = system.address_of(0, stream);
+        let records = RECORDS.to_string();
+        let run = ["--to", &to, "--stream", stream, "--records", &records, "--seed", seed];
+        assert_eq!(Simulator::start(&run).finish(LONG).records, RECORDS);
+        wait_for("the last bytes", LONG, || {
+            (system.stream_of(0, stream).wire.connections == 0).then_some(())
+        });
+        system.wait_until_stored_of(0, stream);
+    }
+    system.stop_receiver();
+    for when in ["before", "after"] {
+        for (stream, part, _) in streams {
+            let raw = system.number(&format!("SELECT count() FROM qoestor.{stream}"));
+            let records = system.number(&format!("SELECT sum(records) FROM qoestor.{stream}_agg"));
+            assert_eq!((raw, records), (RECORDS, RECORDS), "{stream}");
+            let rows = system.number(&format!("SELECT count() FROM qoestor.{stream}_agg"));
+            println!("{stream}: {rows} rows {when} OPTIMIZE, one for {} records", raw as f64 / rows as f64);
+            assert!(rows * part <= raw, "{stream}: {rows} rows {when} OPTIMIZE, of {raw}");
+            system.query(&format!("OPTIMIZE TABLE qoestor.{stream}_agg FINAL"));
+        }
+    }
+}
+
+#[test]
+fn translations_of_fullflow_records_are_aggregated_beside_those_of_natflow() {
+    let system = System::start_streams(
+        &SystemOptions {
+            tables: Some(
+                r#"{"natflow_agg": {"interval": "5m", "keys": ["PostNATSourceIPv4", "Login", "EventType"]}}"#,
+            ),
+            configure: Some(Box::new(|config| config.enrichment.nat_from_fullflow = true)),
+        },
+        Vec::new(),
+    );
+    let sent = [("fullflow", 200_000), ("natflow", 50_000)].map(|(stream, records)| {
+        let (to, records) = (system.address_of(0, stream), records.to_string());
+        let run = ["--to", &to, "--stream", stream, "--records", &records, "--subscribers", "2000"];
+        (stream, Simulator::start(&run).finish(LONG).records)
+    });
+    let balances = sent.map(|(stream, records)| {
+        wait_for("the last bytes", LONG, || {
+            (system.stream_of(0, stream).wire.connections == 0).then_some(())
+        });
+        let status = system.wait_until_aggregated(0, stream);
+        assert_eq!(status.aggregates.len(), 1);
+        let balance = status.aggregates.into_iter().next().unwrap().destination;
+        assert_eq!((balance.table.as_str(), balance.decoded), ("natflow_agg", records), "{stream}");
+        balance
+    });
+    let nat = wait_for("the rows of natflow", LONG, || {
+        let nat = system.stream(0).nat.unwrap();
+        (nat.waiting == 0 && nat.decoded == 200_000).then_some(nat)
+    });
+    let without = balances[0].filtered["no_translation"];
+    assert!(without > 0 && nat.stored > 0, "{nat:?}");
+    assert_eq!((balances[0].stored, balances[0].stored + without), (nat.stored, 200_000));
+    assert_eq!(balances[1].stored, 50_000);
+    let of = |time: &str, table: &str, count: &str| {
+        format!(
+            "SELECT toStartOfInterval({time}, INTERVAL 5 MINUTE), dpi_id, post_nat_source_ipv4, toString(login), \
+             nat_event, {count} FROM qoestor.{table} GROUP BY 1, 2, 3, 4, 5"
+        )
+    };
+    let raw = of("toDateTime(event_millisecond)", "natflow", "count()");
+    assert_same(&system, &raw, &of("time", "natflow_agg", "sum(records)"));
+    let all = system.number("SELECT count() FROM qoestor.natflow");
+    assert_eq!(all, nat.stored + 50_000);
+    let with_keys_that_are_off = system.number(
+        "SELECT countIf(source_ipv4 != toIPv4('0.0.0.0') OR source_port != 0 OR session_id != 0 OR \
+         destination_ipv4 != toIPv4('0.0.0.0') OR post_nat_source_port != 0 OR protocol_identifier != 0) \
+         FROM qoestor.natflow_agg",
+    );
+    assert_eq!(with_keys_that_are_off, 0);
+}
+
 #[test]
 fn a_hundred_kills_during_flushes_double_and_lose_nothing() {
     let mut system = System::start(&SystemOptions {

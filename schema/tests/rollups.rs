@@ -1,12 +1,14 @@
 //! Rollups of aggregates against a real server: sums, minima, maxima and histograms of a million rows are the same
-//! before and after each level, and what is merged by hand is merged by the server alone too.
+//! before and after each level, also while old rows move to the cold volume and the oldest go.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 mod common;
 
+use std::time::{Duration, Instant};
+
 use common::{Server, start};
-use schema::aggregate::{AggregateOptions, Family, MeasureOf};
-use schema::{Desired, aggregates, execute, observe, plan};
+use schema::aggregate::{AggregateOptions, AggregateTable, Family, MeasureOf};
+use schema::{Action, Desired, Plan, Risk, aggregates, execute, observe, plan};
 
 #[test]
 fn clickhouse_server() {
@@ -27,15 +29,38 @@ fn desired(family: &'static Family, ages: [u64; 3]) -> Desired {
     Desired::new("qoestor").with_table(family.table(table, &options))
 }
 
+/// A table of one minute, or as much more as it has at least, with the usual rollups; ages in days.
+fn kept(family: &Family, table: &AggregateTable, cold: Option<u64>, keep: Option<u64>) -> Desired {
+    let mut options =
+        AggregateOptions { minutes: table.minutes_with(1), ..AggregateOptions::new("qoestor", table) };
+    options.table.storage_policy = Some("tiered".to_owned());
+    options.table.move_to_cold_after = cold.map(|days| days * DAY);
+    options.table.keep_for = keep.map(|days| days * DAY);
+    Desired::new("qoestor").with_table(family.table(table, &options))
+}
+
+async fn planned(server: &Server, desired: &Desired) -> Plan {
+    plan(desired, &observe(&server.client, "qoestor").await.unwrap()).unwrap()
+}
+
 async fn apply(server: &Server, desired: &Desired) {
-    let steps = plan(desired, &observe(&server.client, "qoestor").await.unwrap()).unwrap();
-    execute(&server.client, &steps).await.unwrap();
-    let again = plan(desired, &observe(&server.client, "qoestor").await.unwrap()).unwrap();
-    assert_eq!(again.steps, []);
+    execute(&server.client, &planned(server, desired).await).await.unwrap();
+    assert_eq!(planned(server, desired).await.steps, []);
 }
 
 /// All measures by what tells rows apart at a level.
 fn measured(server: &Server, family: &Family, minutes: u32) -> String {
+    measured_in(server, family, &family.tables[0], minutes, "1")
+}
+
+/// The same of one table, and of the rows for which `condition` holds.
+fn measured_in(
+    server: &Server,
+    family: &Family,
+    table: &AggregateTable,
+    minutes: u32,
+    condition: &str,
+) -> String {
     let measures: Vec<String> = family
         .measures
         .iter()
@@ -43,16 +68,15 @@ fn measured(server: &Server, family: &Family, minutes: u32) -> String {
         .collect();
     server.text(&format!(
         "SELECT sum(cityHash64(*)), count() FROM (SELECT toStartOfInterval(time, INTERVAL {minutes} MINUTE), dpi_id, \
-         {}, {} FROM qoestor.{} GROUP BY ALL)",
-        family.tables[0].keys.join(", "),
+         {}, {} FROM qoestor.{} WHERE {condition} GROUP BY ALL)",
+        table.keys.join(", "),
         measures.join(", "),
-        family.tables[0].name
+        table.name
     ))
 }
 
 /// Random rows, of which the oldest happened `days` ago.
-fn insert_sql(family: &Family, days: u64) -> String {
-    let table = &family.tables[0];
+fn insert_sql(family: &Family, table: &AggregateTable, days: u64, rows: u64) -> String {
     let mut values = vec![format!("now() - {} + number % {}", days * DAY, 3 * 3600), "number % 2".to_owned()];
     for name in &table.keys {
         let key = family.key(name).unwrap();
@@ -74,7 +98,7 @@ fn insert_sql(family: &Family, days: u64) -> String {
             _ => format!("toUInt64(rand({index})) * 1000"),
         });
     }
-    format!("INSERT INTO qoestor.{} SELECT {} FROM numbers({ROWS})", table.name, values.join(", "))
+    format!("INSERT INTO qoestor.{} SELECT {} FROM numbers({rows})", table.name, values.join(", "))
 }
 
 fn rows(server: &Server, table: &str) -> u64 {
@@ -112,8 +136,8 @@ async fn every_level_keeps_every_sum() {
         let table = family.tables[0].name;
         apply(&server, &desired(family, [365 * DAY, 366 * DAY, 367 * DAY])).await;
         // Parts of a day before and after every border, so that a rollup meets rows of both sides.
-        server.run(&insert_sql(family, 20)).await;
-        server.run(&insert_sql(family, 5)).await;
+        server.run(&insert_sql(family, &family.tables[0], 20, ROWS)).await;
+        server.run(&insert_sql(family, &family.tables[0], 5, ROWS)).await;
         let inserted = rows(&server, table);
         let mut before = inserted;
         for (level, minutes) in [15, 30, 60].into_iter().enumerate() {
@@ -139,5 +163,73 @@ async fn every_level_keeps_every_sum() {
             ));
             assert_eq!(finer, "0\t1\n", "{table}, {minutes} minutes");
         }
+    }
+}
+
+/// Where the parts of a table lie that are all older, or all younger, than so many days: names of disks.
+fn disks(server: &Server, table: &str, older: bool, days: u64) -> String {
+    let condition = match older {
+        true => format!("max_time < now() - INTERVAL {days} DAY"),
+        false => format!("min_time > now() - INTERVAL {days} DAY"),
+    };
+    server.text(&format!(
+        "SELECT arrayStringConcat(arraySort(groupUniqArray(disk_name)), ' ') FROM system.parts \
+         WHERE database = 'qoestor' AND table = '{table}' AND active AND rows > 0 AND {condition}"
+    ))
+}
+
+#[tokio::test]
+async fn old_rows_move_to_the_cold_volume_and_the_oldest_go() {
+    let server = start();
+    let family = aggregates::fullflow();
+    for name in ["fullflow_agg", "fullflow_by_subscriber"] {
+        let table = family.tables.iter().find(|table| table.name == name).unwrap();
+        apply(&server, &kept(family, table, None, None)).await;
+        let uuid = || server.text(&format!("SELECT uuid FROM system.tables WHERE name = '{name}'"));
+        let made = uuid();
+        for days in [1, 15, 40] {
+            server.run(&insert_sql(family, table, days, ROWS / 10)).await;
+        }
+        assert_eq!(disks(&server, name, true, 14), "default\n");
+        let staying = || measured_in(&server, family, table, 60, "time > now() - INTERVAL 35 DAY");
+        let before = staying();
+
+        // In place, and not without an approval.
+        let wanted = kept(family, table, Some(14), Some(35));
+        let plan = planned(&server, &wanted).await;
+        let steps: Vec<_> =
+            plan.steps.iter().map(|step| (step.action, step.object.as_str(), step.risk)).collect();
+        assert_eq!(steps, [(Action::ModifyTtl, name, Risk::Destructive)]);
+        assert!(
+            plan.steps[0].effect.contains("rows are deleted after 35d, until now never"),
+            "{}",
+            plan.steps[0].effect
+        );
+        assert_eq!(plan.approved(&[]).0.steps, []);
+        apply(&server, &wanted).await;
+
+        let deadline = Instant::now() + Duration::from_secs(180);
+        loop {
+            server.run(&format!("OPTIMIZE TABLE qoestor.{name} FINAL")).await;
+            let oldest =
+                server.text(&format!("SELECT min(time) > now() - INTERVAL 35 DAY FROM qoestor.{name}"));
+            if oldest == "1\n" && disks(&server, name, true, 14) == "cold\n" {
+                break;
+            }
+            assert!(Instant::now() < deadline, "{name}: {oldest}{}", disks(&server, name, true, 14));
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        assert_eq!(disks(&server, name, false, 14), "default\n", "{name}");
+        assert_eq!(staying(), before, "{name}");
+
+        // Later again: nothing is lost by it.
+        let later = kept(family, table, Some(21), Some(60));
+        let plan = planned(&server, &later).await;
+        let steps: Vec<_> = plan.steps.iter().map(|step| (step.action, step.risk)).collect();
+        assert_eq!(steps, [(Action::ModifyTtl, Risk::Retention)]);
+        apply(&server, &later).await;
+        server.run(&format!("OPTIMIZE TABLE qoestor.{name} FINAL")).await;
+        assert_eq!(staying(), before, "{name}");
+        assert_eq!(uuid(), made, "{name} is another table");
     }
 }

@@ -99,7 +99,7 @@ impl Aggregator {
         let place = own.map_or(&standing, |flush| &flush.after);
         let (reader, decoder) = at(&options, stream, journal, place)?;
         let (last, arrival_us) = (place.last, place.arrival_us);
-        let gatherer = Gatherer::new(options.family, stream, options.switches.as_deref(), options.minutes);
+        let gatherer = empty_gatherer(&options, stream);
         let work = Work {
             outbox,
             pending: flush,
@@ -239,9 +239,18 @@ impl Aggregator {
         let row = self.ledger_row(&after, &work.standing);
         let token = format!("{identity}/{LEDGER}/{}/{range}", self.options.table());
         work.pending = Some(work.outbox.complete(writing, after, (row, token))?);
-        work.gatherer.clear();
+        self.empty(&mut work.gatherer);
         work.since = None;
         Ok(())
+    }
+
+    /// Forgets the groups. Memory that is kept for the next ones counts as theirs: so much of it that they would soon be
+    /// flushed again is given back.
+    fn empty(&self, gatherer: &mut Gatherer) {
+        gatherer.clear();
+        if gatherer.memory() > MAX_MEMORY / 2 {
+            *gatherer = empty_gatherer(&self.options, self.stream);
+        }
     }
 
     /// Where the reader stands after the flush that is made now.
@@ -323,7 +332,7 @@ impl Aggregator {
     /// After an error of the journal or the disk: what was gathered since the last flush is gathered anew.
     fn begin_again(&self, work: &mut Work) -> io::Result<()> {
         (work.reader, work.decoder) = at(&self.options, self.stream, &self.journal, &work.standing)?;
-        work.gatherer.clear();
+        self.empty(&mut work.gatherer);
         work.columns.iter_mut().for_each(Column::clear);
         work.digest = Digest::new(CrcAlgorithm::Crc32Iscsi);
         work.since = None;
@@ -408,6 +417,10 @@ impl Aggregator {
         let milliseconds = u64::try_from(flush_after.as_millis()).unwrap_or(u64::MAX);
         self.flush_after_ms.store(milliseconds, Ordering::Relaxed);
     }
+}
+
+fn empty_gatherer(options: &AggregatorOptions, stream: &Stream) -> Gatherer {
+    Gatherer::new(options.family, stream, options.switches.as_deref(), options.minutes)
 }
 
 /// The oldest frame that is there.
