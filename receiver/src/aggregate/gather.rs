@@ -64,7 +64,7 @@ impl Counted {
 }
 
 /// What is gathered since the last flush.
-pub(super) struct Gatherer {
+pub struct Gatherer {
     pub(super) layout: Layout,
     /// Interval of the wide table, seconds.
     interval: u32,
@@ -79,7 +79,8 @@ pub(super) struct Gatherer {
     /// What each raw name became, as a number of `texts`.
     names: Vec<u32>,
     names_are: HostName,
-    pub(super) records: u64,
+    /// Records that are in the groups.
+    pub records: u64,
     pub(super) filtered: Filtered,
     pub(super) clock_skew: u64,
     block: Block,
@@ -97,12 +98,7 @@ struct Block {
 
 impl Gatherer {
     /// For columns as a decoder of `stream` fills them; intervals in minutes.
-    pub(super) fn new(
-        family: &Family,
-        stream: &Stream,
-        switches: Option<&[String]>,
-        minutes: u32,
-    ) -> Gatherer {
+    pub fn new(family: &Family, stream: &Stream, switches: Option<&[String]>, minutes: u32) -> Gatherer {
         let layout = Layout::new(family, stream, switches);
         let totals = family.tables.iter().skip(1).find(|table| table.keys.is_empty());
         Gatherer {
@@ -124,7 +120,7 @@ impl Gatherer {
     }
 
     /// Adds the rows of a block.
-    pub(super) fn add(&mut self, columns: &[Column], settings: &EnrichmentConfig) {
+    pub fn add(&mut self, columns: &[Column], settings: &EnrichmentConfig) {
         let rows = columns.first().map_or(0, Column::len);
         if rows == 0 {
             return;
@@ -330,18 +326,18 @@ impl Gatherer {
     }
 
     /// Groups that are there.
-    pub(super) fn groups(&self) -> u32 {
+    pub fn groups(&self) -> u32 {
         self.wide.groups.len()
     }
 
     /// Bytes that everything takes.
-    pub(super) fn memory(&self) -> usize {
+    pub fn memory(&self) -> usize {
         let texts = self.texts.memory() + self.raw_names.memory() + self.names.capacity() * 4;
         self.wide.memory() + self.totals.memory() + texts
     }
 
     /// Begins anew; the memory is kept.
-    pub(super) fn clear(&mut self) {
+    pub fn clear(&mut self) {
         self.wide.clear();
         self.totals.clear();
         self.texts.clear();
