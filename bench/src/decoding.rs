@@ -30,6 +30,8 @@ pub struct Decoding {
     scratch: Scratch,
     /// Records so far.
     pub records: u64,
+    /// Bytes of messages so far.
+    pub bytes: usize,
 }
 
 /// What a template becomes.
@@ -56,7 +58,7 @@ impl Decoding {
     /// Nothing is known yet.
     pub fn new(what: What) -> Decoding {
         let cache = TemplateCache::new(Limits::default());
-        Decoding { what, cache, templates: Vec::new(), scratch: Scratch::default(), records: 0 }
+        Decoding { what, cache, templates: Vec::new(), scratch: Scratch::default(), records: 0, bytes: 0 }
     }
 
     /// Finds the sets of a message that begins at `offset` of the buffer; they are decoded by the next
@@ -86,6 +88,7 @@ impl Decoding {
                 }
             }
         }
+        self.bytes += length;
         Ok(Some(length))
     }
 

@@ -13,8 +13,11 @@
 #![allow(clippy::print_stdout)]
 
 pub mod collect;
+pub mod database;
 pub mod decoding;
+pub mod fresh;
 pub mod pool;
+pub mod run;
 pub mod send;
 pub mod sums;
 pub mod usage;

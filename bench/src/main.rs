@@ -5,10 +5,14 @@ use std::fs;
 use std::io::Write;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context;
 use bench::collect::{self, Keys, Tier, collect};
+use bench::database::Database;
+use bench::fresh::fresh;
 use bench::pool::{self, Pool};
+use bench::run;
 use bench::send::{Way, send};
 use clap::{Parser, Subcommand, ValueEnum};
 use crds::Transport;
@@ -89,6 +93,21 @@ enum Command {
         #[arg(long)]
         records: u64,
     },
+    /// Ask until so many records are visible, and say how long it took each
+    Fresh {
+        /// Data directory of a qoe up that runs
+        #[arg(long)]
+        data: PathBuf,
+        #[arg(long, default_value = "fullflow")]
+        table: String,
+        #[arg(long)]
+        records: u64,
+        /// Seconds after which to give up
+        #[arg(long, default_value_t = 300)]
+        patience: u64,
+    },
+    /// Everything, in rounds; a table, and JSON in a file
+    Run(run::Options),
 }
 
 impl From<TransportName> for Transport {
@@ -121,6 +140,10 @@ fn main() -> anyhow::Result<()> {
             })?;
             print(&collected)
         }
+        Command::Fresh { data, table, records, patience } => {
+            print(&fresh(&Database::of(&data)?, &table, records, Duration::from_secs(patience))?)
+        }
+        Command::Run(options) => run::run(&options),
         Command::Decode { file, records } => print(&collect::decode(&Pool::load(&file)?, records)?),
     }
 }

@@ -1,5 +1,7 @@
 //! Pool, sender and collectors agree on the sums of a few thousand records, tier by tier, over loopback.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
 use std::net::SocketAddr;
 use std::sync::mpsc;
 

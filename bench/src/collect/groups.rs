@@ -20,8 +20,8 @@ const MINUTES: u32 = 15;
 pub struct Grouping {
     decoding: Decoding,
     columns: Vec<Column>,
-    /// Bytes of messages in the columns.
-    bytes: usize,
+    /// Bytes of messages before those in the columns.
+    gathered_bytes: usize,
     enricher: Enricher,
     knowledge: Knowledge,
     gatherer: Gatherer,
@@ -39,7 +39,7 @@ impl Grouping {
         Grouping {
             decoding: Decoding::new(What::Table(stream.wanted())),
             columns: stream.new_columns(),
-            bytes: 0,
+            gathered_bytes: 0,
             enricher: Enricher::new(&stream),
             knowledge: Knowledge::default(),
             gatherer: Gatherer::new(aggregates::fullflow(), &stream, switches, MINUTES),
@@ -51,7 +51,7 @@ impl Grouping {
         self.enricher.enrich(&mut self.columns, &self.knowledge);
         self.gatherer.add(&self.columns, &self.knowledge.settings);
         self.columns.iter_mut().for_each(Column::clear);
-        self.bytes = 0;
+        self.gathered_bytes = self.decoding.bytes;
     }
 
     fn count(&mut self) {
@@ -78,8 +78,8 @@ impl Work for Grouping {
             *arrival = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
         }
         self.decoding.decode(buffer, &constants, Some(&mut self.columns))?;
-        self.bytes += buffer.len();
-        if self.bytes >= BLOCK_BYTES || self.columns.first().map_or(0, Column::len) >= MAX_BLOCK_ROWS {
+        let bytes = self.decoding.bytes - self.gathered_bytes;
+        if bytes >= BLOCK_BYTES || self.columns.first().map_or(0, Column::len) >= MAX_BLOCK_ROWS {
             self.gather();
             if self.gatherer.groups() >= MAX_GROUPS || self.gatherer.memory() >= MAX_MEMORY {
                 watch.without(|| self.count());

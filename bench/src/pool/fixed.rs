@@ -120,30 +120,14 @@ impl Record {
         let (own_as, other_as) = (65_010, 1_000 + u64::from(host % 60_000));
         let is_tcp = dice >> 16 & 3 != 0;
         let of_source = |own: u64, other: u64| if is_from { own } else { other };
+        let when = |is_so: bool, value: u64| if is_so { value } else { 0 };
         match element {
             1 => packets * (60 + (dice >> 32 & 0x3ff)),
             2 => packets,
-            4 => {
-                if is_tcp {
-                    6
-                } else {
-                    17
-                }
-            }
-            5 => {
-                if host % 8 == 0 {
-                    0x28
-                } else {
-                    0
-                }
-            }
-            6 => {
-                if is_tcp {
-                    0x1b
-                } else {
-                    0
-                }
-            }
+            4 if is_tcp => 6,
+            4 => 17,
+            5 => when(host % 8 == 0, 0x28),
+            6 => when(is_tcp, 0x1b),
             7 => of_source(own_port, other_port),
             8 => of_source(own, other),
             10 => of_source(2, 1),
@@ -156,20 +140,8 @@ impl Record {
             60 => 4,
             152 => end_ms - (dice >> 42) % 60_000,
             153 => end_ms,
-            225 => {
-                if is_from {
-                    0xc633_6400 | u64::from(subscriber & 0xff)
-                } else {
-                    0
-                }
-            }
-            227 => {
-                if is_from {
-                    1_024 + (dice >> 44) % 60_000
-                } else {
-                    0
-                }
-            }
+            225 => when(is_from, 0xc633_6400 | u64::from(subscriber & 0xff)),
+            227 => when(is_from, 1_024 + (dice >> 44) % 60_000),
             _ => 0,
         }
     }
