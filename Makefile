@@ -38,8 +38,8 @@ lint: ## Formatting and lints
 	cargo clippy --release --workspace --all-targets -- -D warnings
 	scripts/check-text
 
-bench: build clickhouse ## Measure: decoding alone, and the whole path into ClickHouse
-	@scripts/bench
+bench: tools clickhouse ## Measure tier by tier, and other programs beside; TIERS="t4 t5" for some of it
+	@$(if $(TIERS),BENCH_TIERS="$(TIERS)") scripts/bench
 
 faults: clickhouse ## The fault tests with longer outages and more seeds
 	cargo build --release --workspace --all-targets

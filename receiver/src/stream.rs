@@ -265,7 +265,8 @@ fn wire_so_far(recovered: &Recovered, journaled: u64) -> Wire {
 /// The smallest segment: templates at its head, the largest batch of datagrams, and some frames.
 const MIN_SEGMENT_BYTES: u64 = 16 << 20;
 
-fn options(config: &JournalConfig) -> Options {
+/// Size and durability of a stream's journal.
+pub fn options(config: &JournalConfig) -> Options {
     let (fsync, keep_after_commit) = durability(config);
     Options { segment_bytes: config.segment_bytes.max(MIN_SEGMENT_BYTES), fsync, keep_after_commit }
 }

@@ -44,7 +44,7 @@ impl Filtered {
 }
 
 /// What is gathered since the last flush.
-pub(super) struct Gatherer {
+pub struct Gatherer {
     pub(super) layout: Layout,
     /// Interval of the wide table, seconds.
     interval: u32,
@@ -54,7 +54,8 @@ pub(super) struct Gatherer {
     pub(super) totals: Option<Totals>,
     pub(super) texts: Texts,
     names: Names,
-    pub(super) records: u64,
+    /// Records that are in the groups.
+    pub records: u64,
     pub(super) filtered: Filtered,
     pub(super) clock_skew: u64,
     block: Block,
@@ -78,12 +79,7 @@ struct Block {
 
 impl Gatherer {
     /// For columns as a decoder of `stream` fills them; intervals in minutes.
-    pub(super) fn new(
-        family: &Family,
-        stream: &Stream,
-        switches: Option<&[String]>,
-        minutes: u32,
-    ) -> Gatherer {
+    pub fn new(family: &Family, stream: &Stream, switches: Option<&[String]>, minutes: u32) -> Gatherer {
         let layout = Layout::new(family, stream, switches);
         let totals = family.tables.iter().skip(1).find(|table| table.keys.is_empty());
         let totals = totals.map(|table| {
@@ -105,7 +101,7 @@ impl Gatherer {
     }
 
     /// Adds the rows of a block.
-    pub(super) fn add(&mut self, columns: &[Column], settings: &EnrichmentConfig) {
+    pub fn add(&mut self, columns: &[Column], settings: &EnrichmentConfig) {
         let rows = columns.first().map_or(0, Column::len);
         if rows == 0 {
             return;
@@ -339,19 +335,19 @@ impl Gatherer {
     }
 
     /// Groups that are there.
-    pub(super) fn groups(&self) -> u32 {
+    pub fn groups(&self) -> u32 {
         self.groups.len()
     }
 
     /// Bytes that everything takes.
-    pub(super) fn memory(&self) -> usize {
+    pub fn memory(&self) -> usize {
         let totals = self.totals.as_ref().map_or(0, Totals::memory);
         let counted = self.groups.memory() + self.histograms.memory() + totals;
         counted + self.texts.memory() + self.names.memory()
     }
 
     /// Begins anew; the memory is kept.
-    pub(super) fn clear(&mut self) {
+    pub fn clear(&mut self) {
         self.groups.clear();
         self.histograms.clear();
         self.totals.iter_mut().for_each(Totals::clear);

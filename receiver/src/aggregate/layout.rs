@@ -145,7 +145,7 @@ const RTT: &str = "packet_deliver_time";
 const TRANSLATED: &str = "post_nat_source_ipv4";
 
 /// The stream without the columns that neither the family nor enrichment needs.
-pub(super) fn only_what_is_needed(stream: &Stream, family: &Family) -> Stream {
+pub fn only_what_is_needed(stream: &Stream, family: &Family) -> Stream {
     let mut needed: BTreeSet<&str> = READ_BY_ENRICHMENT.into();
     needed.extend([family.time, "host", RTT, TRANSLATED]);
     for key in &family.keys {

@@ -4,6 +4,7 @@
 //!
 //! - `layout`: a family compiled against the decoder's columns;
 //! - `gather`, `groups`, `texts`, `names`, `histograms`, `totals`, all on `table`: records become groups;
+//!   `measured` asks these;
 //! - `blocks`: groups become one block for each table and partition;
 //! - `outbox`: the blocks on the disk, with the place in the journal behind them;
 //! - `reader`: the thread that does all of it; `options`: what it is given and what it tells.
@@ -13,6 +14,7 @@ mod gather;
 mod groups;
 mod histograms;
 mod layout;
+mod measured;
 mod names;
 mod options;
 mod outbox;
@@ -23,6 +25,7 @@ mod tests;
 mod texts;
 mod totals;
 
-pub use gather::Filtered;
+pub use gather::{Filtered, Gatherer};
+pub use layout::only_what_is_needed;
 pub use options::{AggregatorOptions, AggregatorStatus, Opened};
-pub use reader::Aggregator;
+pub use reader::{Aggregator, MAX_GROUPS, MAX_MEMORY};

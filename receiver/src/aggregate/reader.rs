@@ -27,9 +27,9 @@ const IDLE: Duration = Duration::from_millis(20);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LAST_PAUSE: Duration = Duration::from_secs(5);
 /// Groups that a flush has at most: about 80 MB while they are gathered.
-const MAX_GROUPS: u32 = 1 << 18;
+pub const MAX_GROUPS: u32 = 1 << 18;
 /// Memory from which a flush does not wait: long names and many histograms.
-const MAX_MEMORY: usize = 192 << 20;
+pub const MAX_MEMORY: usize = 192 << 20;
 /// With fewer records a flush waits longer, because rows of one interval that come in several flushes are several rows
 /// until parts are merged.
 const ENOUGH_RECORDS: u64 = 500_000;
