@@ -77,6 +77,9 @@ struct Bench {
     report: Report,
 }
 
+/// What can be measured.
+const TIERS: [&str; 8] = ["t0", "t1", "t2", "t3", "t4", "t5", "fresh", "peers"];
+
 /// The streams: who makes them, and what they are called.
 const FIXED: &str = "fixed";
 const VENDOR: &str = "vendor";
@@ -86,6 +89,9 @@ const VENDOR: &str = "vendor";
 /// # Errors
 /// Sums differ, or something does not run.
 pub fn run(options: &Options) -> anyhow::Result<()> {
+    for tier in options.tiers.split_whitespace() {
+        ensure!(TIERS.contains(&tier), "{tier} is none of {}", TIERS.join(" "));
+    }
     let temporary = match &options.dir {
         Some(dir) => tempfile::tempdir_in(dir)?,
         None => tempfile::tempdir()?,
@@ -109,7 +115,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
 
 impl Bench {
     fn has(&self, tier: &str) -> bool {
-        self.options.tiers.split_whitespace().any(|wanted| wanted.eq_ignore_ascii_case(tier))
+        self.options.tiers.split_whitespace().any(|wanted| wanted == tier)
     }
 
     fn all(&mut self) -> anyhow::Result<()> {

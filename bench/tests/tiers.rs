@@ -53,33 +53,33 @@ fn exchange(pool: &[u8], tier: Tier, transport: Transport, keys: Keys, records: 
     std::thread::scope(|scope| {
         let collector = scope.spawn(|| collect(&options, move |address| tell.send(address).unwrap()));
         let to = listening.recv().unwrap();
-        // Over UDP slowly enough for any machine.
         let rate = if transport == Transport::Udp { 20_000 } else { 0 };
         let sent = send(Pool::new(pool.to_vec()).unwrap(), Way { to, transport, rate }, records).unwrap();
         (sent, collector.join().unwrap().unwrap())
     })
 }
 
+fn check(name: &str, pool: &[u8], tier: Tier, transport: Transport, keys: Keys, records: u64) {
+    let (sent, collected) = exchange(pool, tier, transport, keys, records);
+    let what = format!("{name}, {tier:?}, {transport:?}, {keys:?}");
+    assert!(sent.sums.records >= records, "{what}");
+    assert_eq!(collected.sums.differs_from(&sent.sums), None, "{what}");
+    let fields = if matches!(tier, Tier::T0 | Tier::T3) { 2 } else { sent.sums.fields.len() };
+    assert_eq!(collected.sums.fields.len(), fields, "{what}");
+}
+
 #[test]
 fn every_tier_has_what_was_sent() {
-    // More than once around each pool, and not a whole number of times.
+    // By TCP more than once around each pool, and not a whole number of times; by UDP no more than a receive buffer
+    // holds, so that nothing is lost however late the collector looks.
     for (name, pool, records) in
         [("fixed", fixed::pool(2_000, 1, 1).unwrap(), 5_000), ("mixed", mixed(), 4_000)]
     {
-        for tier in [Tier::T0, Tier::T1, Tier::T2, Tier::T3] {
-            for transport in [Transport::Tcp, Transport::Udp] {
-                for keys in [Keys::None, Keys::All] {
-                    if keys == Keys::None && tier != Tier::T3 {
-                        continue;
-                    }
-                    let (sent, collected) = exchange(&pool, tier, transport, keys, records);
-                    let what = format!("{name}, {tier:?}, {transport:?}, {keys:?}");
-                    assert!(sent.sums.records >= records, "{what}");
-                    assert_eq!(collected.sums.differs_from(&sent.sums), None, "{what}");
-                    let fields = if matches!(tier, Tier::T0 | Tier::T3) { 2 } else { sent.sums.fields.len() };
-                    assert_eq!(collected.sums.fields.len(), fields, "{what}");
-                }
+        for (transport, records) in [(Transport::Tcp, records), (Transport::Udp, 1_500)] {
+            for tier in [Tier::T0, Tier::T1, Tier::T2, Tier::T3] {
+                check(name, &pool, tier, transport, Keys::All, records);
             }
+            check(name, &pool, Tier::T3, transport, Keys::None, records);
         }
     }
 }

@@ -44,12 +44,14 @@ impl Cores {
         self.on(format!("1-{}", self.count.saturating_sub(1)), program)
     }
 
+    /// The program is told to end when we do, however that is.
     fn on(self, cores: String, program: impl AsRef<std::ffi::OsStr>) -> Command {
-        if self.count < 2 {
-            return Command::new(program);
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "TERM"]);
+        if self.count > 1 {
+            command.args(["taskset", "-c", &cores]);
         }
-        let mut command = Command::new("taskset");
-        command.arg("-c").arg(cores).arg(program);
+        command.arg(program);
         command
     }
 

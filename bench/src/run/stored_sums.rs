@@ -1,6 +1,6 @@
 //! The sums of a table, asked of ClickHouse, against those of what was sent.
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use schema::{ColumnType, Filled};
 
 use crate::database::Database;
@@ -73,6 +73,16 @@ pub fn check_aggregates(database: &Database, sent: &Sums) -> anyhow::Result<()> 
             }
         }
     }
+    Ok(())
+}
+
+/// Most records have a login: their own, or that of their subscriber's address.
+///
+/// # Errors
+/// They do not, so subscribers were not looked up; or the database does not answer.
+pub fn check_logins(database: &Database, records: u64) -> anyhow::Result<()> {
+    let with = database.number("SELECT countIf(login != '') FROM fullflow")?;
+    ensure!(with * 5 >= records * 4, "only {with} of {records} rows have a login");
     Ok(())
 }
 
