@@ -35,11 +35,11 @@ impl Table {
         (hasher.finish() >> 32) as u32
     }
 
-    /// The number that a search for this hash looks at first, if any: a guess, to read ahead what lies there.
+    /// The first number with this hash, if there is one: most likely what a search will find, to read ahead what lies
+    /// there.
     #[inline]
     pub(super) fn first(&self, hash: u32) -> Option<u32> {
-        let slot = *self.slots.get(self.home(hash))?;
-        ((slot >> 32) as u32 == hash).then(|| (slot as u32).wrapping_sub(1))
+        self.find(hash, |_| true)
     }
 
     /// The number with this hash for which `is_it` holds.
