@@ -141,9 +141,6 @@ impl Plan {
     ///
     /// For templates with fields of variable length [`Self::decode_many`] is faster.
     pub fn decode(&self, set_body: &[u8], context: &MessageContext<'_>, columns: &mut [Column]) -> Decoded {
-        if let Some(stride) = self.layout.stride() {
-            return self.decode_fixed(set_body, stride, context, columns);
-        }
         let set = DataSet { body: 0..set_body.len(), context: *context };
         let mut scratch = Scratch::default();
         let decoded = self.decode_many(set_body, &[set], columns, &mut scratch);
@@ -189,37 +186,26 @@ impl Plan {
     /// Appends the records of the sets that were found since the last call, in the same order and
     /// the same buffer.
     pub fn fill(&self, buffer: &[u8], sets: &[DataSet<'_>], columns: &mut [Column], scratch: &mut Scratch) {
-        if self.layout.stride().is_some() {
+        if let Some(stride) = self.layout.stride() {
             // Sets are decoded one by one: reading a set's bytes is what costs most, and they are
             // read once if its columns are filled before the next set's.
-            for set in sets {
-                self.decode(body_in(buffer, set), &set.context, columns);
+            for (set, decoded) in sets.iter().zip(&scratch.decoded) {
+                let records = FixedRecords::new(body_in(buffer, set), stride, decoded.records as usize);
+                self.append_fields(columns, &records, |column, operation| {
+                    fill::append(column, operation, &records, &set.context);
+                });
             }
         } else {
             let records = VariableRecords::new(buffer, &scratch.positions, self.layout.segments());
             self.fill_batch(&records, sets, &scratch.decoded, columns);
         }
+        self.append_without_fields(columns, sets, &scratch.decoded);
         scratch.clear();
     }
 
     /// The number of records in a data set, without decoding them.
     pub fn count_records(&self, set_body: &[u8]) -> u32 {
         self.layout.count_records(set_body).records
-    }
-
-    fn decode_fixed(
-        &self,
-        set_body: &[u8],
-        stride: usize,
-        context: &MessageContext<'_>,
-        columns: &mut [Column],
-    ) -> Decoded {
-        let decoded = self.layout.count_records(set_body);
-        let records = FixedRecords::new(set_body, stride, decoded.records as usize);
-        self.append_all(columns, &records, |column, operation| {
-            fill::append(column, operation, &records, context);
-        });
-        decoded
     }
 
     fn fill_batch(
@@ -230,7 +216,7 @@ impl Plan {
         columns: &mut [Column],
     ) {
         let Some(first) = sets.first() else { return };
-        self.append_all(columns, records, |column, operation| {
+        self.append_fields(columns, records, |column, operation| {
             if !operation.needs_context() {
                 fill::append(column, operation, records, &first.context);
                 return;
@@ -244,8 +230,8 @@ impl Plan {
         });
     }
 
-    /// Appends to every column; `append_other` does so for those that are in no run.
-    fn append_all(
+    /// Appends to every column that a field fills; `append_other` does so for those that are in no run.
+    fn append_fields(
         &self,
         columns: &mut [Column],
         records: &impl Records,
@@ -259,8 +245,32 @@ impl Plan {
                 append_other(column, operation);
             }
         }
+    }
+
+    /// Appends to every other column, for all sets at once.
+    fn append_without_fields(&self, columns: &mut [Column], sets: &[DataSet<'_>], decoded: &[Decoded]) {
+        let records = || decoded.iter().map(|decoded| decoded.records as usize);
+        let all = records().sum();
+        for &(column, constant) in &self.operations.without_field {
+            let Some(column) = columns.get_mut(column) else { continue };
+            let Some(constant) = constant else {
+                column.push_defaults(all);
+                continue;
+            };
+            // Messages that arrived together have the same constants, but for their domain's.
+            let (mut value, mut rows) = (0, 0);
+            for (set, records) in sets.iter().zip(records()) {
+                let of_set = set.context.constants.get(constant).copied().unwrap_or(0);
+                if of_set != value {
+                    column.push_constant(value, rows);
+                    (value, rows) = (of_set, 0);
+                }
+                rows += records;
+            }
+            column.push_constant(value, rows);
+        }
         for unknown in columns.iter_mut().skip(self.columns) {
-            unknown.push_defaults(records.len());
+            unknown.push_defaults(all);
         }
     }
 }

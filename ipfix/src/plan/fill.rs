@@ -94,11 +94,8 @@ fn append_numbers<T: Number>(
             let boots = records.slices(boot, boot_width).map(read_number);
             column.extend(uptimes.zip(boots).map(|(uptime, boot)| T::low_order(boot.wrapping_add(uptime))));
         }
-        Operation::Constant(index) => {
-            let value = context.constants.get(index).copied().unwrap_or(0);
-            column.resize(column.len() + records.len(), T::low_order(value));
-        }
         Operation::Default
+        | Operation::Constant(_)
         | Operation::Bytes16(_)
         | Operation::FixedBytes { .. }
         | Operation::VariableBytes(_) => column.resize(column.len() + records.len(), T::low_order(0)),

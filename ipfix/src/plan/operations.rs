@@ -16,8 +16,10 @@ pub(super) struct Operations {
     /// Columns that are filled by the same loop, together: a small set's time would otherwise go
     /// into choosing loops, which the processor cannot foresee (twice as long for 18 records).
     pub(super) runs: Vec<Run>,
-    /// All other columns.
+    /// All other columns that a field fills.
     pub(super) others: Vec<(usize, Operation)>,
+    /// Columns that no field fills: with the constant of the context that does, or defaults.
+    pub(super) without_field: Vec<(usize, Option<usize>)>,
 }
 
 /// Columns of one kind whose numbers are taken as they are from fields of one width.
@@ -59,6 +61,8 @@ impl Operations {
                 Operation::Number { place, width: width @ (1 | 2 | 4 | 8), convert: Convert::Plain } => {
                     operations.add_to_run(wanted.kind, width, (column, place));
                 }
+                Operation::Default => operations.without_field.push((column, None)),
+                Operation::Constant(index) => operations.without_field.push((column, Some(index))),
                 other => operations.others.push((column, other)),
             }
         }
@@ -67,11 +71,8 @@ impl Operations {
 
     /// How many columns are filled from a field.
     pub(super) fn matched(&self) -> usize {
-        let from_field = |(_, operation): &&(usize, Operation)| {
-            !matches!(operation, Operation::Default | Operation::Constant(_))
-        };
         let in_runs: usize = self.runs.iter().map(|run| run.columns.len()).sum();
-        in_runs + self.others.iter().filter(from_field).count()
+        in_runs + self.others.len()
     }
 
     fn add_to_run(&mut self, kind: ColumnKind, width: usize, column: (usize, Place)) {
@@ -107,7 +108,7 @@ impl Operation {
 
     /// Whether it depends on the message that the record came in.
     pub(super) fn needs_context(self) -> bool {
-        matches!(self, Self::Constant(_) | Self::Uptime { .. })
+        matches!(self, Self::Uptime { .. })
     }
 }
 
