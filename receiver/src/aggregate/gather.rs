@@ -1,18 +1,19 @@
 //! Gathers enriched records into groups. Whatever order they come in, and however they are split into blocks, the same
 //! records make the same groups with the same values.
 
-use crds::enrichment::{HostName, RttUnit, SubscriberFilter};
+use crds::enrichment::{HostName, SubscriberFilter};
 use crds::receiver::EnrichmentConfig;
 use ipfix::Column;
-use schema::aggregate::{Family, Way, bucket};
+use schema::aggregate::{Family, bucket};
 use schema::{DPI_ID, RECEIVED_AT, Stream};
 
 use super::groups::Groups;
 use super::histograms::Histograms;
-use super::layout::{Add, KeyLayout, Layout, Source, TIME_BYTES};
+use super::layout::{KeyLayout, Layout, Source, TIME_BYTES};
 use super::names::Names;
 use super::texts::Texts;
 use super::totals::Totals;
+use super::values::{Brought, PIECE, Values};
 use crate::enrich::TO;
 
 /// A record that says it happened longer than this before or after it arrived is counted where it arrived.
@@ -68,13 +69,22 @@ struct Block {
     is_left_out: Vec<bool>,
     keys: Vec<u64>,
     numbers: Vec<u32>,
-    summed: Vec<Vec<u64>>,
-    rtt: Vec<u64>,
-    /// All ones for records to the subscriber, else 0.
-    is_to: Vec<u64>,
+    values: Values,
     found: Vec<u32>,
-    /// What each record of a piece brings to the slots of its group.
-    values: Vec<u64>,
+}
+
+impl Block {
+    /// What is left out must not make a group: the keys of the other rows follow each other.
+    fn leave_out_keys(&mut self, words: usize) {
+        let mut kept = 0;
+        for (row, _) in self.is_left_out.iter().enumerate().filter(|(_, left_out)| !**left_out) {
+            if kept != row {
+                self.keys.copy_within(row * words..(row + 1) * words, kept * words);
+            }
+            kept += 1;
+        }
+        self.keys.truncate(kept * words);
+    }
 }
 
 impl Gatherer {
@@ -109,7 +119,8 @@ impl Gatherer {
         self.leave_out(columns, settings, rows);
         self.times(columns, rows);
         self.keys(columns, settings.host, rows);
-        self.widen(columns, settings.rtt_unit, rows);
+        self.block.values.take(&self.layout, columns, settings.rtt_unit, rows);
+        self.block.leave_out_keys(self.layout.key.words);
         self.count(columns);
     }
 
@@ -189,7 +200,7 @@ impl Gatherer {
         if let Some(Column::U16(dpis)) = columns.get(DPI_PLACE) {
             put(keys, stride, TIME_BYTES, dpis.iter().map(|dpi| dpi.to_le_bytes()));
         }
-        let directions = directions(&self.layout, columns);
+        let directions = self.layout.directions(columns);
         for (field, source) in fields.iter().zip(&self.layout.sources) {
             let at = field.offset;
             match *source {
@@ -246,88 +257,40 @@ impl Gatherer {
         }
     }
 
-    /// The numbers that are summed, all of 8 bytes.
-    fn widen(&mut self, columns: &[Column], rtt_unit: RttUnit, rows: usize) {
-        let Block { summed, rtt, is_to, .. } = &mut self.block;
-        summed.resize_with(self.layout.summed.len(), Vec::new);
-        for (values, place) in summed.iter_mut().zip(&self.layout.summed) {
-            widen(columns.get(*place), 1, rows, values);
-        }
-        let unit = rtt_unit.microseconds().into();
-        widen(self.layout.rtt.and_then(|place| columns.get(place)), unit, rows, rtt);
-        is_to.clear();
-        let directions = directions(&self.layout, columns);
-        is_to.extend(directions.iter().map(|direction| if *direction == TO { u64::MAX } else { 0 }));
-        is_to.resize(rows, 0);
-    }
-
     fn count(&mut self, columns: &[Column]) {
-        let Gatherer { layout, groups, histograms, totals, block, .. } = self;
-        let Block { times, is_left_out, keys, summed, rtt, is_to, found, values, .. } = block;
+        let Gatherer { layout, groups, histograms, totals, block, records, .. } = self;
+        let Block { times, is_left_out, keys, values, found, .. } = block;
         let dpis = match columns.get(DPI_PLACE) {
             Some(Column::U16(dpis)) => dpis.as_slice(),
             _ => &[],
         };
-        // What is left out must not make a group.
-        let key_words = layout.key.words;
-        let mut kept = 0;
-        for (row, _) in is_left_out.iter().enumerate().filter(|(_, left_out)| !**left_out) {
-            if kept != row {
-                keys.copy_within(row * key_words..(row + 1) * key_words, kept * key_words);
-            }
-            kept += 1;
-        }
-        keys.truncate(kept * key_words);
-        self.records += kept as u64;
-
-        let slots = layout.slots.all();
         let mut keys = keys.as_slice();
         for first in (0..is_left_out.len()).step_by(PIECE) {
             let piece = first..(first + PIECE).min(is_left_out.len());
-            values.clear();
-            values.resize(piece.len() * slots, 0);
-            let is_to = is_to.get(piece.clone()).unwrap_or_default();
-            let rtt = rtt.get(piece.clone()).unwrap_or_default();
-            for (slot, (add, way)) in layout.adds.iter().enumerate() {
-                let summed = |place: usize| {
-                    summed.get(place).and_then(|values| values.get(piece.clone())).unwrap_or_default().iter()
-                };
-                let mut bring = Bring { values, slots, slot, way: *way, is_to };
-                match *add {
-                    Add::Nothing => {}
-                    Add::One => bring.all(is_to.iter().map(|_| 1)),
-                    Add::NonZero(place) => bring.all(summed(place).map(|value| u64::from(*value != 0))),
-                    Add::Value(place) => bring.all(summed(place).copied()),
-                    Add::RttCount => bring.all(rtt.iter().map(|rtt| u64::from(*rtt != 0))),
-                    Add::Rtt => bring.all(rtt.iter().copied()),
-                    Add::RttComplement => bring.all(rtt.iter().map(|rtt| if *rtt == 0 { 0 } else { !rtt })),
-                }
-            }
+            values.lay_out(layout, piece.clone());
             let left_out = is_left_out.get(piece.clone()).unwrap_or_default();
+            let rows = piece.zip(left_out).filter(|(_, left_out)| !**left_out).map(|(row, _)| row);
             let kept = left_out.iter().filter(|left_out| !**left_out).count();
-            let (these, rest) = keys.split_at_checked(kept * key_words).unwrap_or_default();
+            let (these, rest) = keys.split_at_checked(kept * layout.key.words).unwrap_or_default();
             keys = rest;
             groups.find_all(these, found);
-            let rows = left_out.iter().enumerate().filter(|(_, left_out)| !**left_out).map(|(row, _)| row);
+            *records += kept as u64;
             for (row, group) in rows.zip(found.iter().copied()) {
-                let values = values.get(row * slots..(row + 1) * slots).unwrap_or_default();
-                groups.add(group, values);
-                let total = totals.as_mut().map(|totals| {
-                    let time = times.get(first + row).copied().unwrap_or(0);
-                    let dpi = dpis.get(first + row).copied().unwrap_or(0);
-                    totals.add(time, dpi, values)
+                let Brought { slots, rtt, is_to } = values.of(layout, row);
+                groups.add(group, slots);
+                let mut total = totals.as_mut().map(|totals| {
+                    let time = times.get(row).copied().unwrap_or(0);
+                    let dpi = dpis.get(row).copied().unwrap_or(0);
+                    (totals.add(time, dpi, slots), totals)
                 });
-                let rtt = rtt.get(row).copied().unwrap_or(0);
                 if rtt == 0 {
                     continue;
                 }
-                let (bucket, is_to) = (bucket(rtt), is_to.get(row).is_some_and(|is_to| *is_to != 0));
-                for (which, way) in layout.histograms.iter().enumerate() {
-                    if way.takes(is_to) {
-                        histograms.add(group, which as u8, bucket);
-                        if let (Some(totals), Some(total)) = (totals.as_mut(), total) {
-                            totals.count(total, which as u8, bucket);
-                        }
+                let bucket = bucket(rtt);
+                for (which, _) in layout.histograms.iter().enumerate().filter(|(_, way)| way.takes(is_to)) {
+                    histograms.add(group, which as u8, bucket);
+                    if let Some((total, totals)) = &mut total {
+                        totals.count(*total, which as u8, bucket);
                     }
                 }
             }
@@ -363,39 +326,6 @@ impl Gatherer {
 const DPI_PLACE: usize = DPI_ID;
 const RECEIVED_AT_PLACE: usize = RECEIVED_AT + 1;
 
-/// Rows whose values are laid out at a time: they stay in the cache until they are added.
-const PIECE: usize = 1024;
-
-/// Brings one value of each row to a slot.
-struct Bring<'a> {
-    values: &'a mut [u64],
-    slots: usize,
-    slot: usize,
-    way: Way,
-    is_to: &'a [u64],
-}
-
-impl Bring<'_> {
-    #[inline]
-    fn all(&mut self, of_rows: impl Iterator<Item = u64>) {
-        let flip = if self.way == Way::From { u64::MAX } else { 0 };
-        let both = if self.way == Way::Both { u64::MAX } else { 0 };
-        let rows = self.values.chunks_exact_mut(self.slots).zip(self.is_to);
-        for ((row, is_to), value) in rows.zip(of_rows) {
-            if let Some(slot) = row.get_mut(self.slot) {
-                *slot = value & (is_to ^ flip | both);
-            }
-        }
-    }
-}
-
-fn directions<'a>(layout: &Layout, columns: &'a [Column]) -> &'a [u8] {
-    match layout.direction.and_then(|place| columns.get(place)) {
-        Some(Column::U8(directions)) => directions,
-        _ => &[],
-    }
-}
-
 /// Puts a field's bytes into each key.
 #[inline]
 fn put<const W: usize>(
@@ -428,17 +358,6 @@ fn by_direction<'a, T: Copy>(
             if directions.get(row) == Some(&TO) { *to } else { *from }
         },
     )
-}
-
-fn widen(column: Option<&Column>, unit: u64, rows: usize, out: &mut Vec<u64>) {
-    out.clear();
-    match column {
-        Some(Column::U8(values)) => out.extend(values.iter().map(|value| u64::from(*value) * unit)),
-        Some(Column::U16(values)) => out.extend(values.iter().map(|value| u64::from(*value) * unit)),
-        Some(Column::U32(values)) => out.extend(values.iter().map(|value| u64::from(*value) * unit)),
-        Some(Column::U64(values)) => out.extend(values.iter().map(|value| value.saturating_mul(unit))),
-        _ => out.resize(rows, 0),
-    }
 }
 
 /// Which of the four combinations of two flags, the AS's at bit `shift` and the address's behind it, a filter means;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use ipfix::ColumnKind;
+use ipfix::{Column, ColumnKind};
 use schema::aggregate::{AggregateTable, Family, KeyOf, MeasureOf, Way};
 use schema::{ColumnDecl, ColumnType, Filled, Stream, aggregates};
 
@@ -222,6 +222,14 @@ impl Layout {
         };
         layout.measures(family, &place);
         layout
+    }
+
+    /// The directions of a block's records; none if the stream has no directions.
+    pub(super) fn directions<'a>(&self, columns: &'a [Column]) -> &'a [u8] {
+        match self.direction.and_then(|place| columns.get(place)) {
+            Some(Column::U8(directions)) => directions,
+            _ => &[],
+        }
     }
 
     fn measures(&mut self, family: &Family, place: &dyn Fn(&str) -> Option<usize>) {

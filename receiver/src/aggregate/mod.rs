@@ -3,7 +3,7 @@
 //! acknowledged: the journal is the buffer.
 //!
 //! - `layout`: a family compiled against the decoder's columns;
-//! - `gather`, `groups`, `texts`, `names`, `histograms`, `totals`, all on `table`: records become groups;
+//! - `gather`, `values`, `groups`, `texts`, `names`, `histograms`, `totals`, all on `table`: records become groups;
 //!   `measured` asks these;
 //! - `blocks`: groups become one block for each table and partition;
 //! - `outbox`: the blocks on the disk, with the place in the journal behind them;
@@ -24,6 +24,7 @@ mod table;
 mod tests;
 mod texts;
 mod totals;
+mod values;
 
 pub use gather::{Filtered, Gatherer};
 pub use layout::only_what_is_needed;
