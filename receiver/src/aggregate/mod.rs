@@ -5,7 +5,7 @@
 //! - `layout`: a family compiled against the decoder's columns;
 //! - `gather`, `values`, `groups`, `texts`, `names`, `histograms`, `totals`, all on `table`: records become groups;
 //!   `measured` asks these;
-//! - `blocks`: groups become one block for each table and partition;
+//! - `blocks`: groups become blocks, those of a table's partition one behind the other;
 //! - `outbox`: the blocks on the disk, with the place in the journal behind them;
 //! - `reader`: the thread that does all of it; `options`: what it is given and what it tells.
 
