@@ -105,16 +105,20 @@ pub struct Of<'a> {
     pub journal: uuid::Uuid,
 }
 
-/// Writes the next row for a stream, or the one whose answer was lost.
+/// Writes the row whose answer was lost, if there is one, and then the next: at a planned stop nobody comes again
+/// to write what the lost one did not tell.
 pub async fn write_row(pipeline: &Pipeline, wire: Option<&Wire>, of: &Of<'_>) -> Result<(), Failure> {
     let pending = lock(pipeline.book()).pending_ledger_row().cloned();
-    let pending = match pending {
-        Some(pending) => pending,
-        None => match note_row(pipeline, wire, of)? {
-            Some(noted) => noted,
-            None => return Ok(()),
-        },
-    };
+    if let Some(pending) = pending {
+        send_row(pipeline, of, &pending).await?;
+    }
+    match note_row(pipeline, wire, of)? {
+        Some(noted) => send_row(pipeline, of, &noted).await,
+        None => Ok(()),
+    }
+}
+
+async fn send_row(pipeline: &Pipeline, of: &Of<'_>, pending: &PendingLedgerRow) -> Result<(), Failure> {
     // The number alone would repeat after a lost intent log, and another row would be taken for this one.
     let content = content(&pending.row)?;
     let token = format!("{}/{}/{}/{:08x}", of.journal, schema::LEDGER, pending.mark.row, crc32c(&content));
