@@ -2,9 +2,10 @@
 //! one before did not has become visible between the two; the end of the later one is counted, so that no figure is
 //! better than the truth. Arrivals are taken as even between two polls, and records as visible in their order.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::ensure;
+use receiver::insert::now_us;
 use serde::{Deserialize, Serialize};
 
 use crate::database::Database;
@@ -75,9 +76,4 @@ pub fn fresh(database: &Database, table: &str, records: u64, patience: Duration)
 fn at(samples: &[u64], share: f64) -> f64 {
     let place = (samples.len() as f64 * share) as usize;
     samples.get(place.min(samples.len().saturating_sub(1))).copied().unwrap_or(0) as f64 / 1e3
-}
-
-fn now_us() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(now.as_micros()).unwrap_or(u64::MAX)
 }

@@ -4,10 +4,11 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream, UdpSocket};
 use std::ops::Range;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use crds::Transport;
+use receiver::insert::now_us;
 use serde::{Deserialize, Serialize};
 
 use crate::pool::{Pool, Portion};
@@ -192,6 +193,5 @@ fn stamp_one(bytes: &mut [u8], offset: usize, export_time: u32, sequence: u64) {
 }
 
 fn now() -> u32 {
-    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    u32::try_from(seconds).unwrap_or(u32::MAX)
+    u32::try_from(now_us() / 1_000_000).unwrap_or(u32::MAX)
 }

@@ -1,11 +1,9 @@
 //! T3: records into groups, by the code that the receiver gathers aggregates with. No journal, no insert.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use ipfix::Column;
 use receiver::aggregate::{Gatherer, MAX_GROUPS, MAX_MEMORY, only_what_is_needed};
 use receiver::enrich::{Enricher, Knowledge};
-use receiver::insert::{BLOCK_BYTES, MAX_BLOCK_ROWS};
+use receiver::insert::{BLOCK_BYTES, MAX_BLOCK_ROWS, now_us};
 use schema::aggregates;
 
 use super::receive::Work;
@@ -74,8 +72,7 @@ impl Work for Grouping {
     fn decode(&mut self, buffer: &[u8], watch: &mut Stopwatch) -> anyhow::Result<()> {
         let mut constants = [0; 3];
         if let Some(arrival) = constants.get_mut(schema::RECEIVED_AT) {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            *arrival = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
+            *arrival = now_us();
         }
         self.decoding.decode(buffer, &constants, Some(&mut self.columns))?;
         let bytes = self.decoding.bytes - self.gathered_bytes;

@@ -1,11 +1,10 @@
 //! A pool of records as a plain exporter has them: 19 fields of fixed length, 70 bytes, 19 records to a message.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use ipfix::{Element, FieldSpec, MessageBuilder, Protocol, Template};
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_distr::{Distribution, Zipf};
+use receiver::insert::now_us;
 
 const TEMPLATE: u16 = 256;
 const RECORDS_IN_A_MESSAGE: u64 = 19;
@@ -47,7 +46,7 @@ pub fn pool(records: u64, seed: u64, order_seed: u64) -> anyhow::Result<Vec<u8>>
         fields.swap(last, order.random_range(0..=last));
     }
     let specs = fields.iter().map(|&(id, length)| FieldSpec::new(Element::iana(id), length)).collect();
-    let now_ms = u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis())?;
+    let now_ms = now_us() / 1000;
     let export_time = u32::try_from(now_ms / 1000)?;
 
     let mut builder = MessageBuilder::new(Protocol::Ipfix, 0);

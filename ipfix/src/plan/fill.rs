@@ -94,11 +94,9 @@ fn append_numbers<T: Number>(
             let boots = records.slices(boot, boot_width).map(read_number);
             column.extend(uptimes.zip(boots).map(|(uptime, boot)| T::low_order(boot.wrapping_add(uptime))));
         }
-        Operation::Default
-        | Operation::Constant(_)
-        | Operation::Bytes16(_)
-        | Operation::FixedBytes { .. }
-        | Operation::VariableBytes(_) => column.resize(column.len() + records.len(), T::low_order(0)),
+        Operation::Bytes16(_) | Operation::FixedBytes { .. } | Operation::VariableBytes(_) => {
+            column.resize(column.len() + records.len(), T::low_order(0))
+        }
     }
 }
 

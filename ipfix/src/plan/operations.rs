@@ -31,13 +31,9 @@ pub(super) struct Run {
     pub(super) columns: Vec<(usize, Place)>,
 }
 
-/// How one column is filled.
+/// How one column is filled from fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Operation {
-    /// The template has no field for it.
-    Default,
-    /// By a constant of the context.
-    Constant(usize),
     /// By numbers of any width.
     Number { place: Place, width: usize, convert: Convert },
     /// By milliseconds since boot, with the time of the boot from the context.
@@ -58,12 +54,13 @@ impl Operations {
         let mut operations = Self::default();
         for (column, wanted) in wanted.iter().enumerate() {
             match Operation::of(wanted, fields) {
-                Operation::Number { place, width: width @ (1 | 2 | 4 | 8), convert: Convert::Plain } => {
-                    operations.add_to_run(wanted.kind, width, (column, place));
-                }
-                Operation::Default => operations.without_field.push((column, None)),
-                Operation::Constant(index) => operations.without_field.push((column, Some(index))),
-                other => operations.others.push((column, other)),
+                None => operations.without_field.push((column, wanted.constant)),
+                Some(Operation::Number {
+                    place,
+                    width: width @ (1 | 2 | 4 | 8),
+                    convert: Convert::Plain,
+                }) => operations.add_to_run(wanted.kind, width, (column, place)),
+                Some(other) => operations.others.push((column, other)),
             }
         }
         operations
@@ -84,15 +81,16 @@ impl Operations {
 }
 
 impl Operation {
-    fn of(wanted: &Wanted, fields: &[(FieldSpec, Place)]) -> Self {
-        if let Some(index) = wanted.constant {
-            return Self::Constant(index);
+    /// `None` for a column that a constant fills, or that the template has no field for.
+    fn of(wanted: &Wanted, fields: &[(FieldSpec, Place)]) -> Option<Self> {
+        if wanted.constant.is_some() {
+            return None;
         }
         for source in &wanted.sources {
             let accepted = fields.iter().find(|(field, _)| accepts(source, wanted.kind, field));
             let Some(&(field, place)) = accepted else { continue };
             let width = usize::from(field.length);
-            return match (wanted.kind, source.convert) {
+            return Some(match (wanted.kind, source.convert) {
                 (ColumnKind::Bytes16, _) => Self::Bytes16(place),
                 (ColumnKind::Bytes, _) if field.is_variable() => Self::VariableBytes(place),
                 (ColumnKind::Bytes, _) => Self::FixedBytes { place, width },
@@ -101,9 +99,9 @@ impl Operation {
                     None => Self::Uptime { place, width },
                 },
                 (_, convert) => Self::Number { place, width, convert },
-            };
+            });
         }
-        Self::Default
+        None
     }
 
     /// Whether it depends on the message that the record came in.

@@ -1,4 +1,5 @@
-//! Groups to blocks of ClickHouse's Native format: those of one partition of a table become one insert and so one part. The narrow tables are made here, of the wide one's groups.
+//! Groups to blocks of ClickHouse's Native format: those of one partition of a table become one insert and so one part.
+//! The narrow tables are made here, of the wide one's groups.
 
 use std::collections::BTreeMap;
 use std::io;
