@@ -17,6 +17,7 @@ pub mod key_values;
 #[cfg(feature = "kubernetes")]
 pub mod kubernetes;
 pub mod load;
+pub mod managed;
 pub mod network;
 pub mod pod;
 pub mod port;

@@ -23,7 +23,7 @@ pub use enrichment::{EnrichmentConfig, Marks};
 pub use schema::hash_of;
 pub use status::{
     AggregateStatus, ByReason, DestinationStatus, DictionariesStatus, DpiStatus, GapStatus, JournalStatus,
-    SequenceStatus, Status, StreamStatus, TAKES_A_RESTART, WireStatus,
+    SequenceStatus, ShardStatus, Status, StreamStatus, TAKES_A_RESTART, WireStatus,
 };
 
 use crate::collector::NodePolicy;
@@ -61,10 +61,11 @@ pub struct ReceiverConfig {
     pub aggregates: AggregatesConfig,
 }
 
-/// A ClickHouse server's HTTP interface.
+/// A ClickHouse server's HTTP interface, or those of several servers that share the data: shards, each with a
+/// number from 0. All have the same login, database and authority.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClickHouseTarget {
-    /// Its address, `http://127.0.0.1:8123`.
+    /// Its address, `http://127.0.0.1:8123`; with several, that of shard 0.
     pub url: String,
     /// Login.
     pub user: String,
@@ -75,6 +76,20 @@ pub struct ClickHouseTarget {
     /// For `https://`: PEM certificates that are trusted instead of the system's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<PathBuf>,
+    /// Addresses of shard 1 and the following. A shard's number is its place and never changes: more come at the
+    /// end, fewer go from the end.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub further_shards: Vec<String>,
+    /// Numbers of shards that nothing new is bound to; what is bound to them already still goes there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub closed_shards: Vec<u32>,
+}
+
+impl ClickHouseTarget {
+    /// The addresses of all shards, in the order of their numbers.
+    pub fn shards(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.url).chain(&self.further_shards).map(String::as_str)
+    }
 }
 
 /// One DPI.

@@ -23,8 +23,8 @@ pub struct QoeCollectorStatus {
     /// Version of the receivers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-    /// Ready, Reconciling, Stalled, ReceiversReady, SchemaReady, DictionariesReady, Receiving, NothingLost, and
-    /// JournalLost while it is so.
+    /// Ready, Reconciling, Stalled, ReceiversReady, ClickHouseReady, SchemaReady, DictionariesReady, StorageFits,
+    /// Receiving, NothingLost, and JournalLost while it is so.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
     /// Receivers that are ready, of those wanted, such as 2/2.
@@ -39,6 +39,9 @@ pub struct QoeCollectorStatus {
     /// The tables in ClickHouse.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<SchemaState>,
+    /// The ClickHouse servers, one entry per shard.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shards: Vec<ShardState>,
     /// When the numbers were taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub updated_at: Option<Time>,
@@ -174,6 +177,72 @@ pub struct PendingStep {
     /// The statement in SQL.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub statement: String,
+}
+
+/// One ClickHouse server.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ShardState {
+    /// Its number, from 0.
+    pub shard: u32,
+    /// Name of the pod, if the operator runs it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod: Option<String>,
+    /// Where receivers send to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// Whether it answers, and runs what is wanted.
+    #[serde(default)]
+    pub ready: bool,
+    /// Whether rows have been bound to it: from then on it is a part of the data, also while it is away.
+    #[serde(default)]
+    pub in_use: bool,
+    /// Version that runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Why it is not ready, or what is being done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// Its volumes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub volumes: Vec<VolumeState>,
+    /// Our tables that hold something.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tables: Vec<TableState>,
+}
+
+/// A volume of a server. Sizes are rounded for people: `812M`, `1.2T`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct VolumeState {
+    /// Its name in the storage policy.
+    pub name: String,
+    /// Its size in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<String>,
+    /// What is free of it, in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub free: Option<String>,
+    /// In how many hours it is full at the rate at which it has grown lately; absent while it does not grow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hours_left: Option<String>,
+}
+
+/// What a server holds of one table. Numbers are rounded for people.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TableState {
+    /// Its name.
+    pub name: String,
+    /// Its rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows: Option<String>,
+    /// Its bytes on the fast volume.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hot: Option<String>,
+    /// Its bytes on the large volume.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cold: Option<String>,
 }
 
 /// The state of a dictionary.

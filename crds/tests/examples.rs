@@ -24,6 +24,8 @@ fn options() -> StandaloneOptions {
         password_file: "password".into(),
         database: "qoestor".to_owned(),
         ca_file: None,
+        further_shards: Vec::new(),
+        closed_shards: Vec::new(),
     };
     StandaloneOptions::new("data".into(), "0.1.0".to_owned(), clickhouse)
 }

@@ -102,6 +102,8 @@ impl System {
             password_file: dir.path().join("clickhouse/password"),
             database: "qoestor".to_string(),
             ca_file: None,
+            further_shards: Vec::new(),
+            closed_shards: Vec::new(),
         };
         let mut config = ReceiverConfig {
             collector: "test".to_string(),

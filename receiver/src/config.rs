@@ -82,7 +82,7 @@ pub fn read(path: &Path) -> Result<Vec<u8>, ConfigError> {
 
 /// How the server is reached: what the configuration says, and the files it names.
 pub fn access(clickhouse: &ClickHouseTarget) -> Result<Access, ConfigError> {
-    let ClickHouseTarget { url, user, password_file, database: _, ca_file } = clickhouse;
+    let ClickHouseTarget { url, user, password_file, database: _, ca_file, .. } = clickhouse;
     let password = fs::read_to_string(password_file).map_err(|source| ConfigError::Read {
         what: "the password file",
         path: password_file.clone(),

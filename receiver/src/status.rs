@@ -146,6 +146,7 @@ pub fn of_receiver(shared: &Shared) -> Status {
         started_at: shared.started_at,
         dpis,
         config_hash: config.hash,
+        shards: Vec::new(),
         config_error: config.error,
         cpu_missing: config.cpu_missing,
         dictionaries: DictionariesStatus {

@@ -18,6 +18,17 @@ pub struct Desired {
     pub tables: Vec<Table>,
     /// Functions that the server should have.
     pub functions: Vec<Function>,
+    /// The servers that share the rows of our tables; `None`: this one has all.
+    pub cluster: Option<Cluster>,
+}
+
+/// Several servers, each with a part of the rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cluster {
+    /// Its name in the servers' configuration (`remote_servers`).
+    pub name: String,
+    /// Rows are to be on several servers. Where they have been once, tables stay as they are then.
+    pub is_shared: bool,
 }
 
 impl Desired {
@@ -27,13 +38,20 @@ impl Desired {
         let mut tables = vec![schema_steps(database), ledger(database, Some(LEDGER_KEEP_FOR))];
         tables.push(dictionary_versions(database));
         tables.extend(dictionaries::all().iter().map(|dictionary| dictionary.rows_table(database)));
-        Self { database: database.to_owned(), owner: None, tables, functions: Vec::new() }
+        Self { database: database.to_owned(), owner: None, tables, functions: Vec::new(), cluster: None }
     }
 
     /// The same, belonging to this collector.
     #[must_use]
     pub fn with_owner(mut self, collector: &str) -> Self {
         self.owner = Some(collector.to_owned());
+        self
+    }
+
+    /// The same on a server that is one of a cluster.
+    #[must_use]
+    pub fn with_cluster(mut self, cluster: Cluster) -> Self {
+        self.cluster = Some(cluster);
         self
     }
 

@@ -28,7 +28,15 @@ impl ReceiverConfig {
             enrichment,
             aggregates,
         } = self;
-        let ClickHouseTarget { url: _, user: _, password_file: _, database, ca_file: _ } = clickhouse;
+        let ClickHouseTarget {
+            url: _,
+            user: _,
+            password_file: _,
+            database,
+            ca_file: _,
+            further_shards: _,
+            closed_shards: _,
+        } = clickhouse;
         ReceiverConfig {
             collector: collector.clone(),
             // A receiver of another version is another process anyway.
@@ -41,6 +49,8 @@ impl ReceiverConfig {
                 password_file: PathBuf::new(),
                 database: database.clone(),
                 ca_file: None,
+                further_shards: Vec::new(),
+                closed_shards: Vec::new(),
             },
             dpis: dpis.iter().map(dpi).collect(),
             cpu_features: Vec::new(),
@@ -127,6 +137,8 @@ mod tests {
                 password_file: "/password".into(),
                 database: "qoestor".to_owned(),
                 ca_file: Some("/ca.crt".into()),
+                further_shards: vec!["https://clickhouse-1:8443".to_owned()],
+                closed_shards: vec![1],
             },
             dpis: vec![DpiConfig {
                 id: 3,
@@ -161,12 +173,14 @@ mod tests {
 
     #[test]
     fn what_is_taken_over_leaves_the_hash_alone() {
-        let changes: [Change; 16] = [
+        let changes: [Change; 18] = [
             ("version", |c| c.version.clear()),
             ("url", |c| c.clickhouse.url.clear()),
             ("user", |c| c.clickhouse.user.clear()),
             ("password_file", |c| c.clickhouse.password_file.push("other")),
             ("ca_file", |c| c.clickhouse.ca_file = None),
+            ("further_shards", |c| c.clickhouse.further_shards.clear()),
+            ("closed_shards", |c| c.clickhouse.closed_shards.clear()),
             ("name", |c| c.dpis[0].name = None),
             ("max_delay_ms", |c| c.dpis[0].max_delay_ms = 5),
             ("flush_interval_ms", |c| c.dpis[0].flush_interval_ms = Some(5)),
@@ -240,10 +254,12 @@ mod tests {
     fn new_fields_are_left_out_when_they_have_their_default() {
         let mut config = config();
         config.clickhouse.ca_file = None;
+        config.clickhouse.further_shards.clear();
+        config.clickhouse.closed_shards.clear();
         config.cpu_features.clear();
         config.cpu_policy = NodePolicy::default();
         let json = serde_json::to_string(&config).unwrap();
-        for name in ["ca_file", "cpu_features", "cpu_policy"] {
+        for name in ["ca_file", "further_shards", "closed_shards", "cpu_features", "cpu_policy"] {
             assert!(!json.contains(name), "{json}");
         }
         assert_eq!(serde_json::from_str::<ReceiverConfig>(&json).unwrap(), config);

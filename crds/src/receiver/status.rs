@@ -34,6 +34,25 @@ pub struct Status {
     /// What records are enriched by.
     #[serde(default)]
     pub dictionaries: DictionariesStatus,
+    /// The servers that records go to, in the order of their numbers; empty in answers of 0.4.
+    #[serde(default)]
+    pub shards: Vec<ShardStatus>,
+}
+
+/// One ClickHouse server as this receiver sees it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShardStatus {
+    /// Its number.
+    pub shard: u32,
+    /// Its address.
+    pub url: String,
+    /// Nothing new is bound to it.
+    pub closed: bool,
+    /// Inserts that are bound to it and not known to be stored: of ranges and of flushes of aggregates.
+    pub unsettled: u64,
+    /// Why it takes nothing at the moment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
 }
 
 /// The dictionaries that a receiver holds.

@@ -72,6 +72,8 @@ impl Database {
             password_file: connection.password_file,
             database,
             ca_file: None,
+            further_shards: Vec::new(),
+            closed_shards: Vec::new(),
         };
         let storage =
             Some(StorageVolumes { policy: "tiered".to_string(), cold_volume: Some("cold".to_string()) });
@@ -104,7 +106,15 @@ impl Database {
             Some(reference) => Some(secrets::of_authority(&data, &reference.name, documents)?),
             None => None,
         };
-        let target = ClickHouseTarget { url: url.clone(), user, password_file, database, ca_file };
+        let target = ClickHouseTarget {
+            url: url.clone(),
+            user,
+            password_file,
+            database,
+            ca_file,
+            further_shards: Vec::new(),
+            closed_shards: Vec::new(),
+        };
         Ok(Database { target, storage: None, server: None })
     }
 

@@ -55,6 +55,8 @@ pub(super) fn config(receiver: &Receiver<'_>, notes: &mut Notes) -> Result<Recei
             password_file: Path::new(CLICKHOUSE_DIR).join(PASSWORD_KEY),
             database: clickhouse.database.clone(),
             ca_file: clickhouse.ca_secret.as_ref().map(|_| Path::new(CLICKHOUSE_CA_DIR).join(CA_KEY)),
+            further_shards: Vec::new(),
+            closed_shards: Vec::new(),
         },
         dpis: vec![dpi],
         cpu_features: nodes.map(|nodes| nodes.cpu_features.clone()).unwrap_or_default(),

@@ -115,6 +115,7 @@ pub fn status(facts: &Facts, previous: Option<&QoeCollectorStatus>) -> QoeCollec
         totals: unless_empty(numbers::totals(&facts.receivers)),
         receivers: facts.receivers.iter().map(receivers::state).collect(),
         schema: unless_empty(facts.schema.state.clone()),
+        shards: Vec::new(),
         updated_at: Some(Time(facts.now)),
     }
 }
