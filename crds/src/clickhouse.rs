@@ -88,6 +88,61 @@ const fn one_shard() -> u32 {
     1
 }
 
+/// Size of the fast volume unless told otherwise.
+pub const DEFAULT_HOT: &str = "50Gi";
+/// Size of the large volume unless told otherwise.
+pub const DEFAULT_COLD: &str = "200Gi";
+/// What a server asks for unless told otherwise, in Kubernetes' words: CPU and memory.
+pub const DEFAULT_REQUESTS: [(&str, &str); 2] = [("cpu", "1"), ("memory", "4Gi")];
+/// The oldest server that can be run, major and minor: `tables` and inserts rely on what it does.
+pub const OLDEST_SERVER: (u32, u32) = (26, 3);
+
+impl Managed {
+    /// Size, as text, and storage class of the fast volume.
+    pub fn hot(&self) -> (&str, Option<&str>) {
+        let hot = self.storage.as_ref().and_then(|storage| storage.hot.as_ref());
+        hot.map_or((DEFAULT_HOT, None), Volume::parts)
+    }
+
+    /// Size, as text, and storage class of the large volume; `None`: there is none. An object without `storage`
+    /// has one.
+    pub fn cold(&self) -> Option<(&str, Option<&str>)> {
+        match &self.storage {
+            None => Some((DEFAULT_COLD, None)),
+            Some(storage) => storage.cold.as_ref().map(Volume::parts),
+        }
+    }
+
+    /// What each server asks for and may use at most: the object's, else the default's.
+    pub fn resources(&self) -> Resources {
+        if let Some(resources) = &self.resources {
+            return resources.clone();
+        }
+        let amount = |(name, text): (&str, &str)| Some((name.to_owned(), text.parse().ok()?));
+        Resources {
+            requests: DEFAULT_REQUESTS.into_iter().filter_map(amount).collect(),
+            ..Resources::default()
+        }
+    }
+}
+
+/// Major and minor of a server's version: of what it says itself (`26.7.3.1`), or of an image's tag. `None`: the
+/// text does not tell, as `latest` or a digest.
+pub fn server_version(text: &str) -> Option<(u32, u32)> {
+    let mut parts = text.trim_start_matches('v').split('.');
+    let major = parts.next()?.parse().ok()?;
+    let minor = parts.next()?;
+    let digits = minor.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(minor.len());
+    Some((major, minor.get(..digits)?.parse().ok()?))
+}
+
+/// The version that the tag of an image tells, see [`server_version`].
+pub fn image_version(image: &str) -> Option<(u32, u32)> {
+    let name = image.split_once('@').map_or(image, |(name, _)| name);
+    let (_, tag) = name.rsplit_once('/').unwrap_or(("", name)).1.split_once(':')?;
+    server_version(tag)
+}
+
 /// The volumes of a managed server.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "kubernetes", derive(schemars::JsonSchema))]
@@ -111,6 +166,12 @@ pub struct Volume {
     /// Storage class of the volume; absent: the cluster's default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storage_class_name: Option<String>,
+}
+
+impl Volume {
+    fn parts(&self) -> (&str, Option<&str>) {
+        (self.size.as_str(), self.storage_class_name.as_deref())
+    }
 }
 
 /// A user of a managed server.
@@ -169,4 +230,41 @@ pub struct StoragePolicy {
     pub hot_volume: String,
     /// Volume where `moveToColdAfter` moves them.
     pub cold_volume: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_tells_a_version() {
+        for (image, version) in [
+            ("clickhouse/clickhouse-server:26.7", Some((26, 7))),
+            ("clickhouse/clickhouse-server:26.3.1.12-alpine", Some((26, 3))),
+            ("registry.example.org:5000/clickhouse:25.8-lts", Some((25, 8))),
+            ("registry.example.org:5000/clickhouse", None),
+            ("clickhouse/clickhouse-server:latest", None),
+            ("clickhouse/clickhouse-server:head-alpine", None),
+            ("clickhouse:26.7@sha256:0123", Some((26, 7))),
+            ("clickhouse@sha256:0123", None),
+            ("clickhouse:v26.8", Some((26, 8))),
+            ("clickhouse:26", None),
+        ] {
+            assert_eq!(image_version(image), version, "{image}");
+        }
+        assert_eq!(server_version("26.7.2.1"), Some((26, 7)));
+    }
+
+    #[test]
+    fn nothing_given_is_hot_and_cold() {
+        let managed = |text: &str| serde_json::from_str::<Managed>(text).unwrap();
+        let defaults = managed("{}");
+        assert_eq!(
+            (defaults.shards, defaults.hot(), defaults.cold()),
+            (1, ("50Gi", None), Some(("200Gi", None)))
+        );
+        assert_eq!(defaults.resources().requests["memory"].bytes(), Some(4 << 30));
+        let hot = managed(r#"{"storage": {"hot": {"size": "1Ti", "storageClassName": "nvme"}}}"#);
+        assert_eq!((hot.hot(), hot.cold()), (("1Ti", Some("nvme")), None));
+    }
 }

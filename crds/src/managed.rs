@@ -21,6 +21,9 @@ pub const WRITER: &str = "qoe_writer";
 /// The user of `kubectl qoe query`: reads.
 pub const READER: &str = "qoe_reader";
 
+/// Users whose names an object cannot give to its own.
+pub const RESERVED_USERS: [&str; 4] = [ADMIN, WRITER, READER, "default"];
+
 /// Name of what all servers of a collector share: the Service for queries, the ServiceAccount.
 pub fn object_name(collector: &str) -> String {
     format!("{collector}-clickhouse")

@@ -8,6 +8,7 @@ use std::time::Instant;
 use kube::Client;
 use kube::runtime::reflector::Store;
 
+use crate::collector::fits::Samples;
 use crate::collector::losses::Losses;
 use crate::controllers::GuardedCollector;
 use crate::dictionaries::{Book, Loaders};
@@ -17,6 +18,9 @@ use crate::options::Options;
 
 /// The key of an owned object: kind, namespace, name.
 pub type ObjectKey = (&'static str, String, String);
+
+/// A volume of a server: uid of the collector, number of the shard, name of the volume.
+type VolumeKey = (String, u32, String);
 
 /// What our last apply of an object sent and returned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +48,7 @@ pub struct Context {
     collectors: OnceLock<Store<GuardedCollector>>,
     applied: Mutex<HashMap<ObjectKey, Applied>>,
     losses: Mutex<HashMap<(String, u16), Losses>>,
+    volumes: Mutex<HashMap<VolumeKey, Samples>>,
     reconciles: AtomicU64,
 }
 
@@ -61,6 +66,7 @@ impl Context {
             collectors: OnceLock::new(),
             applied: Mutex::default(),
             losses: Mutex::default(),
+            volumes: Mutex::default(),
             reconciles: AtomicU64::new(1),
         }
     }
@@ -107,11 +113,26 @@ impl Context {
         lock(&self.losses).entry((uid.to_owned(), dpi)).or_default().observe(Instant::now(), lost)
     }
 
+    /// Records how many bytes are free on a volume.
+    pub fn observe_free(&self, uid: &str, shard: u32, volume: &str, free: u64) {
+        let key = (uid.to_owned(), shard, volume.to_owned());
+        lock(&self.volumes).entry(key).or_default().observe(Instant::now(), free);
+    }
+
+    /// In how many hours a volume is full, if it fills.
+    pub fn hours_left(&self, uid: &str, shard: u32, volume: &str) -> Option<f64> {
+        lock(&self.volumes).get(&(uid.to_owned(), shard, volume.to_owned()))?.hours_left()
+    }
+
     /// Forgets a collector that was deleted.
     pub fn forget_collector(&self, uid: &str, namespace: &str, name: &str) {
         lock(&self.losses).retain(|key, _| key.0 != uid);
-        let prefix = format!("{name}-dpi-");
-        lock(&self.applied).retain(|key, _| !(key.1 == namespace && key.2.starts_with(&prefix)));
+        lock(&self.volumes).retain(|key, _| key.0 != uid);
+        let prefixes = [format!("{name}-dpi-"), format!("{name}-clickhouse")];
+        let is_its_own = |key: &ObjectKey| {
+            key.1 == namespace && prefixes.iter().any(|prefix| key.2.starts_with(prefix.as_str()))
+        };
+        lock(&self.applied).retain(|key, _| !is_its_own(key));
     }
 }
 

@@ -19,5 +19,8 @@ mod run;
 pub use options::Options;
 pub use run::{RunError, run};
 
+/// The image of ClickHouse servers for objects that name none: the version that this one was tested with.
+pub const CLICKHOUSE_IMAGE: &str = "clickhouse/clickhouse-server:26.7";
+
 /// The field manager of everything that is applied.
 pub const FIELD_MANAGER: &str = "qoeplane";

@@ -3,7 +3,7 @@
 //! `golden/{version}/` holds the specs of StatefulSets for receivers of that version. They are never changed
 //! once the version is released: a difference would restart every receiver when the operator is upgraded,
 //! or could not be applied at all. A new version gets a folder of its own. `golden/all/` holds everything
-//! else, which may change with the operator. `INSTA_UPDATE=always cargo test -p operator --test build`
+//! else, which may change with the operator; `golden/servers/` is explained in `build/servers.rs`. `INSTA_UPDATE=always cargo test -p operator --test build`
 //! writes them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
@@ -13,6 +13,8 @@ mod golden;
 mod objects;
 #[path = "build/restarts.rs"]
 mod restarts;
+#[path = "build/servers.rs"]
+mod servers;
 
 use std::path::PathBuf;
 
@@ -45,6 +47,8 @@ fn validated(collector: &QoeCollector, version: &str) -> Validated {
         version: version.to_owned(),
         clickhouse: ClickHouseEndpoint {
             url: external.endpoints[0].clone(),
+            further_shards: Vec::new(),
+            closed_shards: Vec::new(),
             user: "qoe".to_owned(),
             database: collector.spec.clickhouse.database.clone(),
             credentials_secret: external.credentials_secret_ref.name.clone(),
@@ -57,6 +61,7 @@ fn validated(collector: &QoeCollector, version: &str) -> Validated {
 fn images() -> Images {
     Images {
         receiver_repository: "registry.example.org/qoeplane/qoe".to_owned(),
+        clickhouse: "clickhouse/clickhouse-server:26.7".to_owned(),
         pull_policy: "IfNotPresent".to_owned(),
         pull_secrets: vec!["registry".to_owned(), "mirror".to_owned()],
     }

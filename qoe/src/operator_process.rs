@@ -17,6 +17,9 @@ pub struct Options {
     /// Repository of the receivers' image; the tag is their version
     #[arg(long, value_name = "REPOSITORY", env = "QOE_RECEIVER_IMAGE", default_value = "qoeplane/qoe")]
     receiver_image: String,
+    /// Image of ClickHouse servers, for collectors that name none
+    #[arg(long, value_name = "IMAGE", env = "QOE_CLICKHOUSE_IMAGE", default_value = operator::CLICKHOUSE_IMAGE)]
+    clickhouse_image: String,
     /// Newest version of receivers, the one that upgradePolicy Automatic moves to
     #[arg(long, value_name = "VERSION", env = "QOE_RECEIVER_VERSION", default_value = env!("CARGO_PKG_VERSION"))]
     receiver_version: String,
@@ -49,6 +52,7 @@ pub fn run(options: Options) -> anyhow::Result<()> {
     let Options {
         namespace,
         receiver_image,
+        clickhouse_image,
         receiver_version,
         image_pull_policy,
         image_pull_secrets,
@@ -61,6 +65,7 @@ pub fn run(options: Options) -> anyhow::Result<()> {
     let identity = identity.unwrap_or_else(|| format!("process-{}", std::process::id()));
     let images = Images {
         receiver_repository: receiver_image,
+        clickhouse: clickhouse_image,
         pull_policy: image_pull_policy,
         pull_secrets: image_pull_secrets,
     };

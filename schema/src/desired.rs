@@ -79,3 +79,16 @@ impl Desired {
         self
     }
 }
+
+/// What is behind the name of a table whose rows are shared between servers.
+const LOCAL: &str = "_local";
+
+/// The name of a server's own part of a table that is shared between servers.
+pub fn local_name(table: &str) -> String {
+    format!("{table}{LOCAL}")
+}
+
+/// Whether a name is that of a server's own part of a table.
+pub fn is_local_name(table: &str) -> bool {
+    table.ends_with(LOCAL)
+}

@@ -35,7 +35,7 @@ mod versions;
 pub use aggregate::{AggregateOptions, AggregateTable, Family};
 pub use clauses::Clauses;
 pub use connect::{ConnectError, connect};
-pub use desired::{Cluster, Desired};
+pub use desired::{Cluster, Desired, is_local_name, local_name};
 pub use dictionary::{
     DICTIONARY_VERSIONS, Dictionary, DictionaryLogin, FieldDecl, FieldType, Layout, dictionary_versions,
 };

@@ -41,6 +41,12 @@ pub fn on_kubernetes(namespace: &str, name: &str) -> String {
     format!("{namespace}/{name}")
 }
 
+/// The identity of a part of a collector's rows: a database that holds another part is not taken for it when
+/// addresses of servers change places.
+pub fn of_shard(collector: &str, shard: u32) -> String {
+    if shard == 0 { collector.to_owned() } else { format!("{collector}#{shard}") }
+}
+
 /// The identity of a collector that `qoe up` runs.
 pub fn standalone(name: &str) -> String {
     format!("standalone/{name}")

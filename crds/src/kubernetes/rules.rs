@@ -140,24 +140,71 @@ fn clickhouse(rules: &mut Vec<Rule>) {
         "the database cannot be changed; its tables would be left behind",
         format!("{} == {}", database("self"), database("oldSelf")),
     ));
-    for at in ["spec.clickhouse.managed.storage.hot", "spec.clickhouse.managed.storage.cold"] {
+    rules.push(rule(
+        "spec.clickhouse.external",
+        Some(".cluster"),
+        words::CLUSTER_NEEDED,
+        "self.endpoints.size() == 1 || has(self.cluster)",
+    ));
+    managed(rules);
+}
+
+/// These look from `managed`, because `storage` and its volumes may be absent before or after.
+fn managed(rules: &mut Vec<Rule>) {
+    use crate::clickhouse::{DEFAULT_COLD, DEFAULT_HOT};
+    let at = "spec.clickhouse.managed";
+    let hot = |object: &str| or(object, &["storage", "hot", "size"], DEFAULT_HOT);
+    // Without `storage` there is a large volume, without `storage.cold` none.
+    let cold = |object: &str| {
+        format!(
+            "(has({object}.storage) ? {} : '{DEFAULT_COLD}')",
+            or(object, &["storage", "cold", "size"], "0")
+        )
+    };
+    for (field, size) in [(".storage.hot.size", hot("#")), (".storage.cold.size", cold("#"))] {
+        let of = |object: &str| format!("quantity(string({}))", size.replace('#', object));
         rules.push(rule(
             at,
-            Some(".size"),
-            "a volume cannot shrink",
-            "quantity(string(self.size)).compareTo(quantity(string(oldSelf.size))) >= 0",
-        ));
-        rules.push(rule(
-            at,
-            Some(".storageClassName"),
-            "the storage class of a volume cannot be changed",
-            format!(
-                "{} == {}",
-                or("self", &["storageClassName"], ""),
-                or("oldSelf", &["storageClassName"], "")
-            ),
+            Some(field),
+            words::VOLUME_SHRINKS,
+            format!("{}.compareTo({}) >= 0", of("self"), of("oldSelf")),
         ));
     }
+    for (field, volume) in
+        [(".storage.hot.storageClassName", "hot"), (".storage.cold.storageClassName", "cold")]
+    {
+        let class = |object: &str| or(object, &["storage", volume, "storageClassName"], "");
+        // A large volume that comes later may have any class.
+        let was_there =
+            if volume == "cold" { "(has(oldSelf.storage) && !has(oldSelf.storage.cold)) || " } else { "" };
+        rules.push(rule(
+            at,
+            Some(field),
+            "the storage class of a volume cannot be changed",
+            format!("{was_there}{} == {}", class("self"), class("oldSelf")),
+        ));
+    }
+    let (major, minor) = crate::clickhouse::OLDEST_SERVER;
+    let older: Vec<String> = (0..major).map(|older| older.to_string()).collect();
+    let minors: Vec<String> = (0..minor).map(|older| older.to_string()).collect();
+    rules.push(rule(
+        at,
+        Some(".image"),
+        words::OLD_SERVER,
+        format!(
+            "!has(self.image) || !self.image.matches('^[^@]*:v?(({})[.][0-9]|{major}[.]({})([^0-9]|$))')",
+            older.join("|"),
+            minors.join("|")
+        ),
+    ));
+    let reserved: Vec<String> =
+        crate::managed::RESERVED_USERS.iter().map(|name| format!("'{name}'")).collect();
+    rules.push(rule(
+        "spec.clickhouse.managed.users[]",
+        Some(".name"),
+        words::RESERVED_USER,
+        format!("!(self.name in [{}])", reserved.join(", ")),
+    ));
 }
 
 fn tables(rules: &mut Vec<Rule>) {

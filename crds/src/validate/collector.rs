@@ -3,9 +3,10 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{FieldPath, Problem, Problems, names, tables, words};
-use crate::clickhouse::ClickHouse;
+use crate::clickhouse::{self, ClickHouse};
 use crate::collector::{QoeCollector, QoeCollectorSpec};
 use crate::dpi::{Dpi, ReceiverSpec};
+use crate::managed;
 use crate::network::Network;
 use crate::stream::{Export, Stream, Transport};
 
@@ -181,22 +182,34 @@ fn clickhouse(path: &FieldPath, clickhouse: &ClickHouse, problems: &mut Problems
             let message = format!("expected 1-{MAX_SHARDS}, got {}", managed.shards);
             problems.add(path.field("shards"), message);
         }
+        if let Some(version) = managed.image.as_deref().and_then(clickhouse::image_version)
+            && version < clickhouse::OLDEST_SERVER
+        {
+            problems.add(path.field("image"), words::OLD_SERVER);
+        }
         let mut users = HashSet::new();
         for (index, user) in managed.users.iter().enumerate() {
             let path = path.field("users").index(index).field("name");
             names::identifier(path.clone(), &user.name, problems);
+            if managed::RESERVED_USERS.contains(&user.name.as_str()) {
+                problems.add(path.clone(), words::RESERVED_USER);
+            }
             if !users.insert(user.name.as_str()) {
                 problems.add(path, format!("a user named {} was given before", names::short(&user.name)));
             }
         }
     }
     if let Some(external) = &clickhouse.external {
-        let path = path.field("external").field("endpoints");
+        let external_path = path.field("external");
+        let path = external_path.field("endpoints");
         if external.endpoints.is_empty() {
             problems.add(path.clone(), "expected at least one address, got none");
         }
         for (index, endpoint) in external.endpoints.iter().enumerate() {
             names::http_url(path.index(index), endpoint, problems);
+        }
+        if external.endpoints.len() > 1 && external.cluster.is_none() {
+            problems.add(external_path.field("cluster"), words::CLUSTER_NEEDED);
         }
     }
 }

@@ -21,3 +21,12 @@ pub const JOURNAL_SIZE: &str = "expected at least 16Mi";
 pub const NETWORK: &str = "expected a network such as 192.0.2.0/24 or 2001:db8::/32";
 /// Of a rollup's interval.
 pub const NO_ROLLUP_TO_10M: &str = "expected 5m, 15m, 30m or 1h: 10m does not divide the longer ones";
+/// Sizes of the volumes of a managed server.
+pub const VOLUME_SHRINKS: &str = "a volume cannot shrink";
+/// `image` of a managed server.
+pub const OLD_SERVER: &str = "expected ClickHouse 26.3 or newer: older ones do not do all that is relied on";
+/// `name` of a user of a managed server.
+pub const RESERVED_USER: &str = "this user is made by the operator: choose another name";
+/// `endpoints` of an external ClickHouse.
+pub const CLUSTER_NEEDED: &str =
+    "needed with several endpoints: the cluster in the servers' configuration that they form";

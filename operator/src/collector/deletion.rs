@@ -1,5 +1,5 @@
-//! The end of a collector with `deletionPolicy: Delete`: receivers first, then our tables, then the
-//! journals. The finalizer is there only for that policy, and it never holds the object for longer than
+//! The end of a collector with `deletionPolicy: Delete`: receivers first, then our servers or our tables, then the
+//! volumes. The finalizer is there only for that policy, and it never holds the object for longer than
 //! [`TIME_LIMIT_S`], whatever is gone. With `Retain` there is no finalizer: owner references suffice.
 
 use crds::collector::DeletionPolicy;
@@ -12,6 +12,7 @@ use kube::{Api, ResourceExt};
 use serde_json::json;
 
 use super::apply::{self, ApplyError};
+use super::clickhouse_step::shards_of;
 use super::dereference::{self, ReadError};
 use super::schema_step;
 use crate::context::Context;
@@ -93,14 +94,22 @@ async fn delete_everything(
 ) -> Result<bool, DeletionError> {
     let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
     let found = dereference::dereference(context, &namespace, &name, &object.spec).await?;
-    // Receivers store what they still have: the tables go when they are gone.
+    // Receivers store what they still have: servers and tables go when they are gone.
     for stateful_set in found.owned.stateful_sets.values() {
         apply::delete(context, about, stateful_set, PropagationPolicy::Background).await?;
     }
     if !found.pods.is_empty() || !found.owned.stateful_sets.is_empty() {
         return Ok(false);
     }
-    let dropped = schema_step::drop_all(context, object, found.clickhouse.as_ref()).await;
+    for stateful_set in found.servers.stateful_sets.values() {
+        apply::delete(context, about, stateful_set, PropagationPolicy::Background).await?;
+    }
+    if !found.server_pods.is_empty() || !found.servers.stateful_sets.is_empty() {
+        return Ok(false);
+    }
+    let shards = shards_of(object);
+    let servers = schema_step::Servers { shards: &shards, credentials: found.clickhouse.as_ref() };
+    let dropped = schema_step::drop_all(context, object, servers).await;
     match &dropped {
         Ok(0) => {}
         Ok(steps) => {
@@ -109,7 +118,7 @@ async fn delete_everything(
         }
         Err(error) => tracing::warn!(%error, "the tables cannot be dropped now"),
     }
-    for claim in &found.claims {
+    for claim in found.claims.iter().chain(&found.server_claims) {
         apply::delete(context, about, claim, PropagationPolicy::Background).await?;
     }
     if let Err(error) = &dropped {

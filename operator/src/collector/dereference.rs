@@ -6,6 +6,7 @@ use std::fmt::{self, Debug};
 
 use crds::QoeCollectorSpec;
 use crds::clickhouse::ClickHouseKind;
+use crds::managed;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, Service, ServiceAccount};
@@ -14,18 +15,30 @@ use kube::api::ListParams;
 use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
-use super::build::{COLLECTOR_LABEL, MANAGED_BY_SELECTOR};
+use super::build::{self, COLLECTOR_LABEL, DPI_LABEL, MANAGED_BY_SELECTOR, NAME_LABEL};
+use super::servers::passwords::{self, Passwords};
+use super::servers::{self, Login, SHARD_LABEL};
 use crate::context::Context;
 
 /// Everything that was found.
 pub struct Found {
-    /// What the collector owns, by name.
+    /// What receivers consist of, by name.
     pub owned: Owned,
     /// Pods of its receivers.
     pub pods: Vec<Pod>,
     /// Journals, also those of DPIs that are not wanted any more.
     pub claims: Vec<PersistentVolumeClaim>,
-    /// How to log in to an external ClickHouse.
+    /// What ClickHouse servers consist of that we run, by name.
+    pub servers: Owned,
+    /// Pods of these servers.
+    pub server_pods: Vec<Pod>,
+    /// Their volumes, also those of servers that are not wanted any more.
+    pub server_claims: Vec<PersistentVolumeClaim>,
+    /// Their users and cluster.
+    pub server_secret: Option<Secret>,
+    /// Who may log in to them.
+    pub passwords: Option<Passwords>,
+    /// How we log in to ClickHouse.
     pub clickhouse: Option<Credentials>,
     /// References that lead nowhere.
     pub missing: Vec<Missing>,
@@ -74,10 +87,17 @@ pub struct Missing {
 
 /// Why reading failed.
 #[derive(Debug, thiserror::Error)]
-#[error("{what} cannot be read: {source}")]
+#[error("{what} cannot be read or made: {source}")]
 pub struct ReadError {
     what: String,
     source: Box<kube::Error>,
+}
+
+impl ReadError {
+    /// What failed, in words, and the API server's answer.
+    pub fn new(what: String, source: kube::Error) -> ReadError {
+        ReadError { what, source: Box::new(source) }
+    }
 }
 
 /// Reads everything.
@@ -90,48 +110,89 @@ pub async fn dereference(
     name: &str,
     spec: &QoeCollectorSpec,
 ) -> Result<Found, ReadError> {
-    let selector = format!("{MANAGED_BY_SELECTOR},{COLLECTOR_LABEL}={name}");
     // The StatefulSet controller labels claims by its selector only.
-    let of_claims = format!("{COLLECTOR_LABEL}={name}");
-    let (stateful_sets, services, config_maps, service_accounts, budgets, pods, claims) = futures::try_join!(
-        list::<StatefulSet>(context, namespace, &selector),
-        list::<Service>(context, namespace, &selector),
-        list::<ConfigMap>(context, namespace, &selector),
-        list::<ServiceAccount>(context, namespace, &selector),
-        list::<PodDisruptionBudget>(context, namespace, &selector),
-        list::<Pod>(context, namespace, &selector),
-        list::<PersistentVolumeClaim>(context, namespace, &of_claims),
+    let (receivers, receiver_claims) =
+        (of(name, build::NAME), format!("{COLLECTOR_LABEL}={name},{DPI_LABEL}"));
+    let (servers, of_servers) = (of(name, servers::NAME), format!("{COLLECTOR_LABEL}={name},{SHARD_LABEL}"));
+    let (owned, pods, claims, servers, server_pods, server_claims) = futures::try_join!(
+        owned(context, namespace, &receivers),
+        list::<Pod>(context, namespace, &receivers),
+        list::<PersistentVolumeClaim>(context, namespace, &receiver_claims),
+        owned(context, namespace, &servers),
+        list::<Pod>(context, namespace, &servers),
+        list::<PersistentVolumeClaim>(context, namespace, &of_servers),
     )?;
     let mut missing = Vec::new();
-    let clickhouse = credentials(context, namespace, spec, &mut missing).await?;
+    let (mut passwords, mut server_secret) = (None, None);
+    let clickhouse = match spec.clickhouse.kind() {
+        Some(ClickHouseKind::Managed(managed)) => {
+            passwords = passwords::read(context, namespace, name, managed, &mut missing).await?;
+            server_secret = optional_secret(context, namespace, &managed::server_secret(name)).await?;
+            passwords.as_ref().and_then(Passwords::admin).map(of_admin)
+        }
+        _ => credentials(context, namespace, name, spec, &mut missing).await?,
+    };
     find_listeners_secrets(context, namespace, spec, &mut missing).await?;
     Ok(Found {
-        owned: Owned {
-            stateful_sets: by_name(stateful_sets),
-            services: by_name(services),
-            config_maps: by_name(config_maps),
-            service_accounts: by_name(service_accounts),
-            budgets: by_name(budgets),
-        },
+        owned,
         pods,
         claims,
+        servers,
+        server_pods,
+        server_claims,
+        server_secret,
+        passwords,
         clickhouse,
         missing,
     })
 }
 
-/// The login and the authority of an external ClickHouse; `None` with an entry in `missing` if a Secret or a
-/// key of it is not there.
+/// Selects what we have made of this kind for a collector.
+fn of(collector: &str, what: &str) -> String {
+    format!("{MANAGED_BY_SELECTOR},{COLLECTOR_LABEL}={collector},{NAME_LABEL}={what}")
+}
+
+async fn owned(context: &Context, namespace: &str, selector: &str) -> Result<Owned, ReadError> {
+    let (stateful_sets, services, config_maps, service_accounts, budgets) = futures::try_join!(
+        list::<StatefulSet>(context, namespace, selector),
+        list::<Service>(context, namespace, selector),
+        list::<ConfigMap>(context, namespace, selector),
+        list::<ServiceAccount>(context, namespace, selector),
+        list::<PodDisruptionBudget>(context, namespace, selector),
+    )?;
+    Ok(Owned {
+        stateful_sets: by_name(stateful_sets),
+        services: by_name(services),
+        config_maps: by_name(config_maps),
+        service_accounts: by_name(service_accounts),
+        budgets: by_name(budgets),
+    })
+}
+
+fn of_admin(login: &Login) -> Credentials {
+    Credentials { user: login.name.clone(), password: login.password.clone(), ca: None }
+}
+
+/// Our login, and the authority of an external ClickHouse; `None` with an entry in `missing` if a Secret or a key of
+/// it is not there.
 ///
 /// # Errors
 /// The API server does not answer.
 pub async fn credentials(
     context: &Context,
     namespace: &str,
+    name: &str,
     spec: &QoeCollectorSpec,
     missing: &mut Vec<Missing>,
 ) -> Result<Option<Credentials>, ReadError> {
-    let Some(ClickHouseKind::External(external)) = spec.clickhouse.kind() else { return Ok(None) };
+    let external = match spec.clickhouse.kind() {
+        Some(ClickHouseKind::External(external)) => external,
+        Some(ClickHouseKind::Managed(managed)) => {
+            let passwords = passwords::read(context, namespace, name, managed, missing).await?;
+            return Ok(passwords.as_ref().and_then(Passwords::admin).map(of_admin));
+        }
+        Some(ClickHouseKind::Embedded(_)) | None => return Ok(None),
+    };
     let before = missing.len();
     let path = "spec.clickhouse.external.credentialsSecretRef";
     let name = &external.credentials_secret_ref.name;
@@ -174,8 +235,11 @@ async fn find_listeners_secrets(
     Ok(())
 }
 
-/// A Secret by name; never listed or watched.
-async fn secret(
+/// A Secret by name, with the keys that it must have; never listed or watched.
+///
+/// # Errors
+/// The API server does not answer. What is not there is noted in `missing`.
+pub async fn secret(
     context: &Context,
     namespace: &str,
     name: &str,
@@ -183,12 +247,7 @@ async fn secret(
     keys: &[&str],
     missing: &mut Vec<Missing>,
 ) -> Result<Option<BTreeMap<String, Vec<u8>>>, ReadError> {
-    let api: Api<Secret> = Api::namespaced(context.client.clone(), namespace);
-    let found = api
-        .get_opt(name)
-        .await
-        .map_err(|source| ReadError { what: format!("Secret {name} ({path})"), source: Box::new(source) })?;
-    let Some(found) = found else {
+    let Some(found) = optional_secret(context, namespace, name).await? else {
         let message = format!("Secret {name} does not exist in namespace {namespace}");
         missing.push(Missing { path: path.to_owned(), message });
         return Ok(None);
@@ -204,6 +263,15 @@ async fn secret(
     Ok(Some(data))
 }
 
+async fn optional_secret(
+    context: &Context,
+    namespace: &str,
+    name: &str,
+) -> Result<Option<Secret>, ReadError> {
+    let api: Api<Secret> = Api::namespaced(context.client.clone(), namespace);
+    api.get_opt(name).await.map_err(|source| ReadError::new(format!("Secret {name}"), source))
+}
+
 /// Objects of one namespace by labels.
 ///
 /// # Errors
@@ -216,7 +284,7 @@ where
     let found = api.list(&ListParams::default().labels(selector)).await;
     match found {
         Ok(found) => Ok(found.items),
-        Err(source) => Err(ReadError { what: K::plural(&()).into_owned(), source: Box::new(source) }),
+        Err(source) => Err(ReadError::new(K::plural(&()).into_owned(), source)),
     }
 }
 

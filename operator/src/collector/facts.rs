@@ -19,7 +19,7 @@ pub const TEMPLATE_HASH_ANNOTATION: &str = "qoeplane.io/template-hash";
 
 /// One receiver for `roll`.
 pub fn for_roll(wanted: &ReceiverResources, live: Option<&StatefulSet>) -> Receiver {
-    let current = live.is_some_and(|live| template_hash(live) == template_hash(&wanted.stateful_set));
+    let current = live.is_some_and(|live| has_template(live, &wanted.stateful_set));
     Receiver {
         dpi: wanted.dpi,
         exists: live.is_some(),
@@ -27,6 +27,11 @@ pub fn for_roll(wanted: &ReceiverResources, live: Option<&StatefulSet>) -> Recei
         ready: live.is_some_and(is_settled),
         other_version: live.is_some_and(|live| image(live) != image(&wanted.stateful_set)),
     }
+}
+
+/// Whether the live one was sent with the wanted pod template.
+pub fn has_template(live: &StatefulSet, wanted: &StatefulSet) -> bool {
+    template_hash(live) == template_hash(wanted)
 }
 
 fn template_hash(stateful_set: &StatefulSet) -> Option<&String> {
@@ -39,7 +44,7 @@ fn image(stateful_set: &StatefulSet) -> Option<&String> {
 }
 
 /// Its one pod is ready and made from the live template.
-fn is_settled(live: &StatefulSet) -> bool {
+pub fn is_settled(live: &StatefulSet) -> bool {
     let Some(status) = &live.status else { return false };
     status.observed_generation == live.metadata.generation
         && status.ready_replicas == Some(1)
@@ -79,7 +84,7 @@ pub fn of_dpi(
     }
 }
 
-fn is_ready(pod: &Pod) -> bool {
+pub fn is_ready(pod: &Pod) -> bool {
     let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
     pod.metadata.deletion_timestamp.is_none()
         && conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
@@ -94,7 +99,7 @@ pub fn unschedulable(pod: &Pod) -> Option<String> {
 }
 
 /// Why the container does not run: what the kubelet says of it.
-fn trouble(pod: &Pod) -> Option<String> {
+pub fn trouble(pod: &Pod) -> Option<String> {
     let statuses: &[ContainerStatus] = pod.status.as_ref()?.container_statuses.as_deref()?;
     for status in statuses {
         let ended = status.last_state.as_ref().and_then(|state| state.terminated.as_ref());

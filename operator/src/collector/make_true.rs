@@ -12,7 +12,7 @@ use super::apply::{self, ApplyError, apply};
 use super::build::{self, ReceiverResources};
 use super::dereference::{Found, Owned};
 use super::facts::{self, TEMPLATE_HASH_ANNOTATION};
-use super::journal_volume;
+use super::grow::grow;
 use super::roll::{self, Decision};
 use crate::context::Context;
 
@@ -84,7 +84,7 @@ async fn one(
         return Ok(());
     }
     if let Some(live) = live
-        && journal_volume::grow(context, about, &mut stateful_set, live, &found.claims).await?
+        && grow(context, about, &mut stateful_set, live, &found.claims).await?
     {
         // It goes without its pod, which takes a moment; the next reconcile makes it again.
         return Ok(());

@@ -3,10 +3,15 @@
 
 mod apply;
 pub mod build;
+pub mod clickhouse_step;
 mod deletion;
 pub mod dereference;
 mod facts;
+pub mod fits;
+mod grow;
+mod growth;
 mod journal_volume;
+mod leave;
 pub mod losses;
 mod make_true;
 pub mod nodes;
@@ -14,7 +19,10 @@ mod receivers;
 pub mod reconcile;
 mod roll;
 mod schema_step;
+pub mod servers;
+pub mod shards;
 pub mod status;
+pub mod storage;
 pub mod validate;
 pub mod validated;
 pub mod version;

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crds::kubernetes::{Collector, Dictionary};
-use crds::status::QoeCollectorStatus;
+use crds::status::{QoeCollectorStatus, ShardState};
 use k8s_openapi::api::core::v1::{Node, ObjectReference};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
-use kube::api::ListParams;
+use kube::api::{ApiResource, DynamicObject, ListParams};
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action;
 use kube::{Api, Resource, ResourceExt};
@@ -19,9 +20,11 @@ use super::build::{self, ReceiverResources};
 use super::deletion::{self, DeletionError};
 use super::dereference::{self, Found, ReadError};
 use super::receivers::{self, Seen};
-use super::status::{self, DictionaryFacts, Facts, ReceiverFacts, SchemaReport};
+use super::servers::{self, passwords};
+use super::shards::Shards;
+use super::status::{self, DictionaryFacts, Facts, ReceiverFacts, SchemaReport, ServersFacts, ShardFacts};
 use super::validate::{Refused, validate};
-use super::{facts, journal_volume, make_true, nodes, schema_step, version, write_status};
+use super::{clickhouse_step, facts, journal_volume, make_true, nodes, version, write_status};
 use crate::context::Context;
 use crate::controllers::GuardedCollector;
 use crate::dictionaries::is_for;
@@ -115,19 +118,39 @@ async fn work(context: &Context, object: &Collector) -> Result<Action, Reconcile
         return Ok(Action::requeue(SOON));
     }
     let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+    if clickhouse_step::managed_of(object).is_some() && !object.spec.paused {
+        for secret in passwords::make_missing(context, object).await? {
+            context
+                .events
+                .normal(&about, "PasswordMade", &format!("made Secret {secret} with a new password"))
+                .await;
+        }
+    }
     let found = dereference::dereference(context, &namespace, &name, &object.spec).await?;
     let seen = receivers::ask(&found.pods).await;
     let previous = object.status.as_ref();
 
     let fixed = previous.and_then(|previous| previous.version.as_deref());
     let version = version::wanted(&object.spec, fixed, &context.options.receiver_version);
-    let validated = version
-        .and_then(|version| validate(object, &version, found.clickhouse.as_ref(), &found.missing))
-        .and_then(|validated| {
-            let built = build::build(&validated, &context.options.images)
-                .map_err(|error| Refused { reason: "Invalid", message: error.to_string() })?;
-            Ok((validated.version, built))
-        });
+    let shards = clickhouse_step::shards_of(object);
+    let validated = version.and_then(|version| {
+        validate(object, &version, found.clickhouse.as_ref(), &found.missing, &shards, &[])
+    });
+    let looked_at = match &validated {
+        Ok(_) if !object.spec.paused => {
+            Some(clickhouse_step::step(context, object, &about, &found, &seen).await)
+        }
+        _ => None,
+    };
+    let validated = validated.and_then(|mut validated| {
+        if let Some(step) = &looked_at {
+            validated.clickhouse.further_shards = step.shards.urls_in_use().skip(1).cloned().collect();
+            validated.clickhouse.closed_shards = step.closed.clone();
+        }
+        let built = build::build(&validated, &context.options.images)
+            .map_err(|error| Refused { reason: "Invalid", message: error.to_string() })?;
+        Ok((validated.version, built))
+    });
     let mut facts = Facts {
         generation: object.metadata.generation.unwrap_or_default(),
         version: None,
@@ -135,6 +158,7 @@ async fn work(context: &Context, object: &Collector) -> Result<Action, Reconcile
         paused: object.spec.paused,
         receivers: Vec::new(),
         schema: SchemaReport::unknown("the object is not used as it is: see Stalled"),
+        servers: remembered(&shards),
         failures: Vec::new(),
         lost_lately: 0,
         dictionaries: dictionaries(context, object).await?,
@@ -157,12 +181,20 @@ async fn work(context: &Context, object: &Collector) -> Result<Action, Reconcile
             }
             if object.spec.paused {
                 facts.schema = SchemaReport::unknown("spec.paused: the tables are not looked at");
-            } else {
-                let before = previous.and_then(|previous| previous.schema.as_ref());
-                let login = found.clickhouse.as_ref();
-                facts.schema = schema_step::converge(context, object, &about, login, before).await;
             }
         }
+    }
+    if let Some(step) = looked_at {
+        (facts.schema, facts.servers) = (step.schema, step.facts);
+        let failures = match step.servers {
+            Some((servers, decisions)) => {
+                let may_go = step.surplus_may_go;
+                servers::make_true::make_true(context, &about, servers, &decisions, may_go, &found).await
+            }
+            None if found.servers.stateful_sets.is_empty() => Vec::new(),
+            None => servers::make_true::delete_all(context, &about, &found).await,
+        };
+        facts.failures = failures;
     }
     facts.receivers = receiver_facts(context, object, &wanted, &found, &seen).await;
     if facts.refused.is_none() && !object.spec.paused {
@@ -170,7 +202,7 @@ async fn work(context: &Context, object: &Collector) -> Result<Action, Reconcile
             return Ok(Action::requeue(SOON));
         }
         let may_run = facts.schema.new_version_may_run;
-        facts.failures = make_true::make_true(context, &about, wanted, &found, may_run).await;
+        facts.failures.extend(make_true::make_true(context, &about, wanted, &found, may_run).await);
     }
     facts.lost_lately = lost_lately(context, &object.uid().unwrap_or_default(), &facts.receivers);
     count_records(context, &namespace, &name, &facts.receivers);
@@ -221,6 +253,39 @@ async fn report(
         );
     }
     Ok(())
+}
+
+/// Which servers hold rows is remembered by the status alone: it must not be forgotten while nobody looks.
+fn remembered(shards: &Shards) -> ServersFacts {
+    let facts = |(shard, url): (u32, &String)| ShardFacts {
+        shard,
+        url: url.clone(),
+        in_use: shard < shards.in_use,
+        message: Some("is not looked at".to_owned()),
+        ..ShardFacts::default()
+    };
+    ServersFacts { shards: (0..).zip(&shards.urls).map(facts).collect(), ..ServersFacts::default() }
+}
+
+/// [`remembered`], of an object of which only the status may be readable.
+async fn remembered_of_undecodable(context: &Context, meta: &ObjectMeta) -> Result<ServersFacts, ReadError> {
+    let resource = ApiResource::erase::<Collector>(&());
+    let namespace = meta.namespace.as_deref().unwrap_or_default();
+    let api: Api<DynamicObject> = Api::namespaced_with(context.client.clone(), namespace, &resource);
+    let name = meta.name.as_deref().unwrap_or_default();
+    let found =
+        api.get_opt(name).await.map_err(|error| ReadError::new(format!("QoeCollector {name}"), error))?;
+    let status = found.and_then(|found| found.data.pointer("/status/shards").cloned());
+    let known: Vec<ShardState> =
+        status.and_then(|shards| serde_json::from_value(shards).ok()).unwrap_or_default();
+    let facts = |shard: ShardState| ShardFacts {
+        shard: shard.shard,
+        url: shard.url.unwrap_or_default(),
+        in_use: shard.in_use,
+        message: Some("is not looked at".to_owned()),
+        ..ShardFacts::default()
+    };
+    Ok(ServersFacts { shards: known.into_iter().map(facts).collect(), ..ServersFacts::default() })
 }
 
 /// Told once per change of the object or of the reason.
@@ -353,6 +418,7 @@ async fn undecodable(
         paused: false,
         receivers: Vec::new(),
         schema: SchemaReport::unknown("the object is not used as it is: see Stalled"),
+        servers: remembered_of_undecodable(context, meta).await?,
         failures: Vec::new(),
         lost_lately: 0,
         dictionaries: DictionaryFacts::default(),

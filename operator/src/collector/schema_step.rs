@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clickhouse::Client;
 use crds::desired;
+use crds::desired::StorageVolumes;
 use crds::kubernetes::Collector;
 use crds::status::{MAX_PENDING_STEPS, MAX_STATEMENT, MAX_TEXT, PendingStep, SchemaState, shorten};
 use crds::validate;
@@ -13,9 +14,10 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
-use schema::{Desired, Execution, Plan, PlanError, Step};
+use schema::{Cluster, Desired, Execution, Plan, PlanError, Step};
 
 use super::dereference::Credentials;
+use super::shards::Shards;
 use super::status::SchemaReport;
 use crate::context::Context;
 use crate::metrics::StepLabels;
@@ -32,7 +34,7 @@ pub enum SchemaError {
     #[error("the ClickHouse credentials are not there")]
     NoCredentials,
     /// No ClickHouse of which we know the address.
-    #[error("this collector names no external ClickHouse")]
+    #[error("this collector names no ClickHouse server")]
     NoServer,
     /// The address or the certificates.
     #[error(transparent)]
@@ -102,18 +104,28 @@ impl SchemaError {
     }
 }
 
+/// The servers that a collector's tables are on, and how to log in.
+#[derive(Clone, Copy)]
+pub struct Servers<'a> {
+    /// Which.
+    pub shards: &'a Shards,
+    /// The login; `None`: it is not known.
+    pub credentials: Option<&'a Credentials>,
+}
+
 struct Server {
     client: Client,
     url: String,
     desired: Desired,
 }
 
-/// Makes the tables true as far as that is allowed, and reports.
+/// Makes the tables true on every server as far as that is allowed, and reports. The last server comes first: the
+/// first one turns to the others only when these have their tables.
 pub async fn converge(
     context: &Context,
     object: &Collector,
     about: &ObjectReference,
-    credentials: Option<&Credentials>,
+    servers: Servers<'_>,
     previous: Option<&SchemaState>,
 ) -> SchemaReport {
     let mut state = SchemaState {
@@ -122,116 +134,170 @@ pub async fn converge(
         last_applied_at: previous.and_then(|previous| previous.last_applied_at.clone()),
         ..SchemaState::default()
     };
-    match try_converge(context, object, about, credentials, &mut state).await {
-        Ok(report) => report,
-        Err(error) => {
-            if previous.is_none_or(|previous| previous.last_error.is_none()) {
-                context.events.warning(about, error.reason(), &error.to_string()).await;
-            }
-            tracing::warn!(%error, "the tables are not as they should be");
-            state.last_error = Some(shorten(&error.to_string(), MAX_TEXT));
-            SchemaReport {
-                ready: Some(false),
-                reason: error.reason(),
-                message: error.to_string(),
-                stalled: error.is_stalled(),
-                new_version_may_run: false,
-                state,
-            }
-        }
+    let mut findings = Vec::new();
+    for shard in (0..servers.shards.count()).rev() {
+        let found = of_shard(context, object, about, servers, shard, &mut state).await;
+        findings.push((shard, found));
     }
+    findings.reverse();
+    let report = report(findings, &object.spec, state);
+    if let Some(error) = &report.state.last_error {
+        if previous.is_none_or(|previous| previous.last_error.is_none()) {
+            context.events.warning(about, report.reason, error).await;
+        }
+        tracing::warn!(error, "the tables are not as they should be");
+    }
+    report
 }
 
-async fn try_converge(
+/// One server: what could be done is done; what waits for an approval is returned.
+async fn of_shard(
     context: &Context,
     object: &Collector,
     about: &ObjectReference,
-    credentials: Option<&Credentials>,
+    servers: Servers<'_>,
+    shard: u32,
     state: &mut SchemaState,
-) -> Result<SchemaReport, SchemaError> {
-    let server = server(object, credentials)?;
+) -> Result<Plan, SchemaError> {
+    let server = server(object, servers, shard)?;
     let plan = server.plan(&object.spec).await?;
     let (now, wait) = plan.approved(&object.spec.approvals);
     if !now.is_empty() {
-        tracing::info!(steps = now.steps.len(), "the tables are changed");
-        state.pending = pending(&plan);
-        state.pending_count = count(&plan);
+        tracing::info!(shard, steps = now.steps.len(), "the tables are changed");
         server.execute(context, &now, state).await?;
-        let note = format!("{} statements: {}", now.steps.len(), words(&now.steps));
+        let of = if servers.shards.count() > 1 { format!("shard {shard}: ") } else { String::new() };
+        let note = format!("{of}{} statements: {}", now.steps.len(), words(&now.steps));
         context.events.normal(about, "SchemaChanged", &note).await;
     }
-    state.version = Some(env!("CARGO_PKG_VERSION").to_owned());
-    state.pending = pending(&wait);
-    state.pending_count = count(&wait);
-    state.plan_hash = wait.hash();
-    let Some(hash) = &state.plan_hash else {
-        let message = format!("the tables of database {} are as they should be", server.desired.database);
-        return Ok(SchemaReport {
-            ready: Some(true),
-            reason: "UpToDate",
-            message,
-            stalled: false,
-            new_version_may_run: true,
-            state: state.clone(),
-        });
-    };
-    let lines: Vec<String> =
-        wait.steps.iter().map(|step| format!("{}: {}", step.object, step.effect)).collect();
-    let message = format!(
-        "these steps delete rows and wait for an approval: {}. Add {hash} to spec.approvals, or take the change back",
-        lines.join("; ")
-    );
-    Ok(SchemaReport {
-        ready: Some(false),
-        reason: "ApprovalNeeded",
-        message,
-        stalled: true,
-        new_version_may_run: true,
-        state: state.clone(),
-    })
+    Ok(wait)
 }
 
-/// Drops what this collector has made; returns the number of statements.
+/// What is said of all servers together.
+fn report(
+    findings: Vec<(u32, Result<Plan, SchemaError>)>,
+    spec: &QoeCollectorSpec,
+    mut state: SchemaState,
+) -> SchemaReport {
+    let several = findings.len() > 1;
+    let of = |shard: u32| if several { format!("shard {shard}: ") } else { String::new() };
+    let ready_shards = findings.iter().map(|(_, found)| found.is_ok()).collect();
+    let mut errors = Vec::new();
+    let (mut stalled, mut first_reason) = (false, None);
+    let mut lines: Vec<String> = Vec::new();
+    for (shard, found) in &findings {
+        match found {
+            Ok(wait) => {
+                for step in &wait.steps {
+                    // The same change on every server is one for a person.
+                    let line = format!("{}: {}", step.object, step.effect);
+                    if !lines.contains(&line) {
+                        lines.push(line);
+                    }
+                }
+                if state.plan_hash.is_none() {
+                    state.plan_hash = wait.hash();
+                    state.pending = pending(wait);
+                    state.pending_count = count(wait);
+                }
+            }
+            Err(error) => {
+                errors.push(format!("{}{error}", of(*shard)));
+                stalled |= error.is_stalled();
+                first_reason.get_or_insert(error.reason());
+            }
+        }
+    }
+    if let Some(reason) = first_reason {
+        let message = errors.join("; ");
+        state.last_error = Some(shorten(&message, MAX_TEXT));
+        return SchemaReport {
+            ready: Some(false),
+            reason,
+            message,
+            stalled,
+            new_version_may_run: false,
+            state,
+            ready_shards,
+        };
+    }
+    state.version = Some(env!("CARGO_PKG_VERSION").to_owned());
+    let (ready, reason, message) = match &state.plan_hash {
+        None => {
+            let database = &spec.clickhouse.database;
+            (true, "UpToDate", format!("the tables of database {database} are as they should be"))
+        }
+        Some(hash) => {
+            let message = format!(
+                "these steps delete rows and wait for an approval: {}. Add {hash} to spec.approvals, or take the change back",
+                lines.join("; ")
+            );
+            (false, "ApprovalNeeded", message)
+        }
+    };
+    SchemaReport {
+        ready: Some(ready),
+        reason,
+        message,
+        stalled: !ready,
+        new_version_may_run: true,
+        state,
+        ready_shards,
+    }
+}
+
+/// Drops what this collector has made on servers that are not ours; returns the number of statements.
 ///
 /// # Errors
-/// The server cannot be reached, or the database is not this collector's.
+/// A server cannot be reached, or the database is not this collector's.
 pub async fn drop_all(
     context: &Context,
     object: &Collector,
-    credentials: Option<&Credentials>,
+    servers: Servers<'_>,
 ) -> Result<usize, SchemaError> {
     if !matches!(object.spec.clickhouse.kind(), Some(ClickHouseKind::External(_))) {
         return Ok(0);
     }
-    let server = server(object, credentials)?;
-    let observed = server.observe().await?;
-    let plan = match schema::drop_plan(&server.desired, &observed) {
-        // Nothing there is ours.
-        Err(PlanError::Foreign { .. } | PlanError::Shared { .. } | PlanError::Unclaimed { .. }) => {
-            return Ok(0);
-        }
-        other => other?,
-    };
-    server.execute(context, &plan, &mut SchemaState::default()).await?;
-    Ok(plan.steps.len())
+    let mut steps = 0;
+    for shard in 0..servers.shards.count() {
+        let server = server(object, servers, shard)?;
+        let observed = server.observe().await?;
+        let plan = match schema::drop_plan(&server.desired, &observed) {
+            // Nothing there is ours.
+            Err(PlanError::Foreign { .. } | PlanError::Shared { .. } | PlanError::Unclaimed { .. }) => {
+                continue;
+            }
+            other => other?,
+        };
+        server.execute(context, &plan, &mut SchemaState::default()).await?;
+        steps += plan.steps.len();
+    }
+    Ok(steps)
 }
 
-fn server(object: &Collector, credentials: Option<&Credentials>) -> Result<Server, SchemaError> {
+fn server(object: &Collector, servers: Servers<'_>, shard: u32) -> Result<Server, SchemaError> {
     let spec = &object.spec;
-    let Some(ClickHouseKind::External(external)) = spec.clickhouse.kind() else {
-        return Err(SchemaError::NoServer);
+    let Servers { shards, credentials } = servers;
+    let (storage, cluster) = match spec.clickhouse.kind() {
+        Some(ClickHouseKind::External(external)) => (None, external.cluster.clone()),
+        Some(ClickHouseKind::Managed(managed)) => {
+            let cold_volume = managed.cold().map(|_| crds::managed::COLD.to_owned());
+            let storage = StorageVolumes { policy: crds::managed::POLICY.to_owned(), cold_volume };
+            (Some(storage), Some(crds::managed::CLUSTER.to_owned()))
+        }
+        Some(ClickHouseKind::Embedded(_)) | None => return Err(SchemaError::NoServer),
     };
     let credentials = credentials.ok_or(SchemaError::NoCredentials)?;
-    let url = external.endpoints.first().cloned().unwrap_or_default();
+    let url = shards.urls.get(shard as usize).cloned().ok_or(SchemaError::NoServer)?;
     let Credentials { user, password, ca } = credentials;
     let client = schema::connect(&url, user, password, ca.as_deref())?;
     let owner = schema::owner::on_kubernetes(&object.namespace().unwrap_or_default(), &object.name_any());
-    let desired = desired(spec)?.with_owner(&owner);
+    let mut desired = desired::desired(spec, storage.as_ref())
+        .map_err(|problems| SchemaError::Desired(validate::listed(&problems)))?
+        .with_owner(&schema::owner::of_shard(&owner, shard));
+    if let Some(name) = cluster {
+        desired = desired.with_cluster(Cluster { name, is_shared: shards.is_shared() });
+    }
     Ok(Server { client, url, desired })
-}
-
-fn desired(spec: &QoeCollectorSpec) -> Result<Desired, SchemaError> {
-    desired::desired(spec, None).map_err(|problems| SchemaError::Desired(validate::listed(&problems)))
 }
 
 impl Server {

@@ -2,10 +2,11 @@
 
 use crds::clickhouse::ClickHouseKind;
 use crds::kubernetes::Collector;
-use crds::{QoeCollector, validate};
+use crds::{QoeCollector, managed, validate};
 use kube::ResourceExt;
 
 use super::dereference::{Credentials, Missing};
+use super::shards::Shards;
 use super::validated::{ClickHouseEndpoint, Validated};
 
 /// Why a collector cannot be built until its object, or one that it names, changes.
@@ -20,7 +21,7 @@ pub struct Refused {
 /// Longest list of problems in one message.
 const MAX_PROBLEMS: usize = 20;
 
-/// Everything checked.
+/// Everything checked. `closed` are the shards that nothing new is to be bound to.
 ///
 /// # Errors
 /// What a person has to change.
@@ -29,6 +30,8 @@ pub fn validate(
     version: &str,
     credentials: Option<&Credentials>,
     missing: &[Missing],
+    shards: &Shards,
+    closed: &[u32],
 ) -> Result<Validated, Refused> {
     let spec = &object.spec;
     let name = object.name_any();
@@ -42,18 +45,20 @@ pub fn validate(
         }
         return Err(Refused { reason: "Invalid", message: problems.join("; ") });
     }
-    let external = match spec.clickhouse.kind() {
-        Some(ClickHouseKind::External(external)) => external,
-        Some(ClickHouseKind::Managed(_)) => {
-            return Err(refused(
-                "NotYetManaged",
-                "spec.clickhouse.managed: this version does not run ClickHouse itself: use spec.clickhouse.external",
-            ));
+    let (url, credentials_secret, ca_secret) = match spec.clickhouse.kind() {
+        Some(ClickHouseKind::External(external)) => {
+            let ca = external.tls.as_ref().and_then(|tls| tls.ca_secret_ref.as_ref());
+            (
+                external.endpoints.first(),
+                external.credentials_secret_ref.name.clone(),
+                ca.map(|ca| ca.name.clone()),
+            )
         }
+        Some(ClickHouseKind::Managed(_)) => (shards.urls.first(), managed::writer_secret(&name), None),
         Some(ClickHouseKind::Embedded(_)) => {
             return Err(refused(
                 "NotOnKubernetes",
-                "spec.clickhouse.embedded: runs beside `qoe up` on one machine only: use spec.clickhouse.external",
+                "spec.clickhouse.embedded: runs beside `qoe up` on one machine only: use spec.clickhouse.managed",
             ));
         }
         None => {
@@ -63,10 +68,10 @@ pub fn validate(
             ));
         }
     };
-    if external.endpoints.len() > 1 {
+    if shards.is_shared() && !knows_shards(version) {
         return Err(refused(
-            "NotYetSharded",
-            "spec.clickhouse.external.endpoints: this version stores on one server: name only the first",
+            "Invalid",
+            "spec.version: receivers before 0.5.0 store on one server: choose a newer version, or one shard",
         ));
     }
     if !missing.is_empty() {
@@ -74,8 +79,12 @@ pub fn validate(
             missing.iter().map(|missing| format!("{}: {}", missing.path, missing.message)).collect();
         return Err(Refused { reason: "ReferenceNotFound", message: lines.join("; ") });
     }
-    let (Some(url), Some(credentials)) = (external.endpoints.first(), credentials) else {
+    let (Some(url), Some(credentials)) = (url, credentials) else {
         return Err(refused("Invalid", "spec.clickhouse.external.endpoints: expected at least one address"));
+    };
+    let user = match spec.clickhouse.kind() {
+        Some(ClickHouseKind::Managed(_)) => managed::WRITER.to_owned(),
+        _ => credentials.user.clone(),
     };
     Ok(Validated {
         name,
@@ -85,16 +94,20 @@ pub fn validate(
         version: version.to_owned(),
         clickhouse: ClickHouseEndpoint {
             url: url.clone(),
-            user: credentials.user.clone(),
+            further_shards: shards.urls_in_use().skip(1).cloned().collect(),
+            closed_shards: closed.to_vec(),
+            user,
             database: spec.clickhouse.database.clone(),
-            credentials_secret: external.credentials_secret_ref.name.clone(),
-            ca_secret: external
-                .tls
-                .as_ref()
-                .and_then(|tls| tls.ca_secret_ref.as_ref())
-                .map(|ca| ca.name.clone()),
+            credentials_secret,
+            ca_secret,
         },
     })
+}
+
+/// Receivers since 0.5.0 store on several servers.
+fn knows_shards(version: &str) -> bool {
+    let mut numbers = version.split(['.', '-', '+']).map_while(|part| part.parse::<u32>().ok());
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (0, 5)
 }
 
 fn refused(reason: &'static str, message: &str) -> Refused {

@@ -20,11 +20,15 @@ pub struct Validated {
     pub clickhouse: ClickHouseEndpoint,
 }
 
-/// A ClickHouse server as receivers reach it.
+/// ClickHouse as receivers reach it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClickHouseEndpoint {
-    /// Its HTTP address.
+    /// Its HTTP address; with several servers, that of shard 0.
     pub url: String,
+    /// Addresses of shard 1 and the following.
+    pub further_shards: Vec<String>,
+    /// Shards that nothing new is bound to.
+    pub closed_shards: Vec<u32>,
     /// Login.
     pub user: String,
     /// Database.
@@ -40,6 +44,8 @@ pub struct ClickHouseEndpoint {
 pub struct Images {
     /// Repository of the receiver's image; the tag is the version.
     pub receiver_repository: String,
+    /// Image of ClickHouse servers, for objects that name none.
+    pub clickhouse: String,
     /// `Always`, `IfNotPresent` or `Never`.
     pub pull_policy: String,
     /// Pull secrets of all pods, beside those that a collector names.

@@ -1,7 +1,7 @@
 //! The loader of each collector, kept between reconciles: it remembers what was tried. It computes for a while
 //! where files are large, so it never runs on a thread that others wait for. A password stays in here.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -54,25 +54,31 @@ struct Kept {
 
 type Slot = Arc<tokio::sync::Mutex<Option<Kept>>>;
 
-/// The loaders of all collectors, by uid.
+/// A server of a collector: its uid, number of the shard.
+type ServerKey = (String, u32);
+
+/// The loaders of all collectors, one for each server.
 #[derive(Default)]
 pub struct Loaders {
-    slots: Mutex<HashMap<String, Slot>>,
+    slots: Mutex<HashMap<ServerKey, Slot>>,
+    loaded: Mutex<HashSet<ServerKey>>,
     failures: Mutex<HashMap<String, u32>>,
 }
 
 impl Loaders {
-    /// Makes the dictionaries of one collector what `wanted` says.
+    /// Makes the dictionaries on one server of a collector what `wanted` says.
     ///
     /// # Errors
     /// Nothing could be looked at; what is wrong with single objects is in their reports.
     pub async fn cycle(
         &self,
         collector: &str,
+        shard: u32,
         login: Login,
         wanted: Vec<Wanted>,
     ) -> Result<Vec<Report>, CycleError> {
-        let slot = lock(&self.slots).entry(collector.to_owned()).or_default().clone();
+        let key = (collector.to_owned(), shard);
+        let slot = lock(&self.slots).entry(key.clone()).or_default().clone();
         let handle = Handle::current();
         let computing = tokio::task::spawn_blocking(move || {
             handle.block_on(async {
@@ -82,7 +88,15 @@ impl Loaders {
                 }
             })
         });
-        computing.await?
+        let reports = computing.await??;
+        // What is wrong with an object is wrong on every server: nobody waits for it.
+        lock(&self.loaded).insert(key);
+        Ok(reports)
+    }
+
+    /// Whether a server of a collector has had its dictionaries since we run.
+    pub fn is_loaded(&self, collector: &str, shard: u32) -> bool {
+        lock(&self.loaded).contains(&(collector.to_owned(), shard))
     }
 
     /// Another failure of a collector: how long to wait.
@@ -100,7 +114,8 @@ impl Loaders {
 
     /// Forgets collectors that are gone, and what their sources held.
     pub fn retain(&self, is_there: impl Fn(&str) -> bool) {
-        lock(&self.slots).retain(|collector, _| is_there(collector));
+        lock(&self.slots).retain(|(collector, _), _| is_there(collector));
+        lock(&self.loaded).retain(|(collector, _)| is_there(collector));
         lock(&self.failures).retain(|collector, _| is_there(collector));
     }
 }

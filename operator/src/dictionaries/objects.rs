@@ -16,6 +16,7 @@ use serde::Deserialize;
 use crate::context::Context;
 
 /// One object, and how to read its source.
+#[derive(Clone)]
 pub struct Wanted {
     /// Its name.
     pub name: String,

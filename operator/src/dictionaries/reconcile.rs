@@ -18,6 +18,7 @@ use super::loader::{CycleError, Login};
 use super::news::news;
 use super::objects::{self, ObjectError, Wanted};
 use super::{Entry, Page};
+use crate::collector::clickhouse_step::shards_of;
 use crate::collector::dereference::{self, ReadError};
 use crate::collector::status::condition;
 use crate::collector::validate::validate;
@@ -109,17 +110,31 @@ async fn look(context: &Context, object: &Collector) -> Result<Action, LoadingEr
     let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
     let uid = object.uid().unwrap_or_default();
     let mut missing = Vec::new();
-    let credentials = dereference::credentials(context, &namespace, &object.spec, &mut missing).await?;
+    let credentials =
+        dereference::credentials(context, &namespace, &name, &object.spec, &mut missing).await?;
+    let shards = shards_of(object);
     // The version is the receivers' matter.
-    let Ok(validated) = validate(object, "", credentials.as_ref(), &missing) else {
+    let version = &context.options.receiver_version;
+    let Ok(validated) = validate(object, version, credentials.as_ref(), &missing, &shards, &[]) else {
         return Ok(Action::requeue(LATER));
     };
     let Some(credentials) = credentials else { return Ok(Action::requeue(LATER)) };
-    let (url, database) = (validated.clickhouse.url, validated.clickhouse.database);
+    let database = validated.clickhouse.database;
     let wanted = objects::of_collector(context, &namespace, &name, &database).await?;
     let noted: Vec<Noted> = wanted.iter().map(Noted::of).collect();
-    let login = Login { url, database, credentials };
-    let reports = match context.loaders.cycle(&uid, login, wanted).await {
+    // Each server has all of them. The last comes first: what is reported is that of the first, whose versions are
+    // those that receivers follow.
+    let mut cycle = Ok(Vec::new());
+    for (shard, url) in (0..shards.count()).zip(&shards.urls).rev() {
+        let login = Login { url: url.clone(), database: database.clone(), credentials: credentials.clone() };
+        let reports = context.loaders.cycle(&uid, shard, login, wanted.clone()).await;
+        match (&cycle, reports) {
+            // The others are looked at all the same.
+            (Err(_), Ok(_)) => {}
+            (_, reports) => cycle = reports,
+        }
+    }
+    let reports = match cycle {
         Ok(reports) => reports,
         Err(error) => {
             let generations = noted.iter().map(|noted| (noted.name.clone(), noted.generation)).collect();

@@ -21,7 +21,7 @@ fn versions() -> Vec<String> {
     versions
 }
 
-fn compare(folder: &str, name: &str, content: &str) {
+pub(crate) fn compare(folder: &str, name: &str, content: &str) {
     let mut settings = insta::Settings::clone_current();
     settings.set_snapshot_path(golden_dir().join(folder));
     settings.set_prepend_module_to_snapshot(false);
@@ -29,7 +29,7 @@ fn compare(folder: &str, name: &str, content: &str) {
     settings.bind(|| insta::assert_snapshot!(name.to_owned(), content));
 }
 
-fn pretty(objects: &[impl Serialize]) -> String {
+pub(crate) fn pretty(objects: &[impl Serialize]) -> String {
     let mut text = String::new();
     for object in objects {
         writeln!(text, "{}", serde_json::to_string_pretty(object).unwrap()).unwrap();

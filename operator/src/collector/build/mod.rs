@@ -28,6 +28,7 @@ use serde::Serialize;
 
 pub use error::BuildError;
 pub use names::*;
+pub(super) use pod::resources;
 pub use service::must_be_replaced;
 
 use super::validated::{Images, Validated};
@@ -108,6 +109,18 @@ fn one(receiver: &Receiver<'_>, notes: &mut Notes) -> Result<ReceiverResources, 
     })
 }
 
+/// The collector as the owner of what is made for it.
+pub fn owner_reference(collector: &str, uid: &str) -> OwnerReference {
+    OwnerReference {
+        api_version: crds::API_VERSION.to_owned(),
+        kind: crds::collector::KIND.to_owned(),
+        name: collector.to_owned(),
+        uid: uid.to_owned(),
+        controller: Some(true),
+        block_owner_deletion: Some(true),
+    }
+}
+
 /// The hash of an object as it is sent: `sha256:` of its JSON.
 pub fn applied_hash(object: &impl Serialize) -> String {
     // Types of Kubernetes have only text as keys: they always serialize.
@@ -160,14 +173,7 @@ impl<'a> Receiver<'a> {
             name: Some(self.name()),
             namespace: Some(self.collector.namespace.clone()),
             labels: Some(labels(&self.collector.name, self.dpi.id)),
-            owner_references: Some(vec![OwnerReference {
-                api_version: crds::API_VERSION.to_owned(),
-                kind: crds::collector::KIND.to_owned(),
-                name: self.collector.name.clone(),
-                uid: self.collector.uid.clone(),
-                controller: Some(true),
-                block_owner_deletion: Some(true),
-            }]),
+            owner_references: Some(vec![owner_reference(&self.collector.name, &self.collector.uid)]),
             ..ObjectMeta::default()
         }
     }

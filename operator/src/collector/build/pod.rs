@@ -152,7 +152,8 @@ fn ports(receiver: &Receiver<'_>) -> Vec<ContainerPort> {
     ports
 }
 
-fn resources(wanted: &Resources) -> Option<ResourceRequirements> {
+/// A container's resources in Kubernetes' words.
+pub(in crate::collector) fn resources(wanted: &Resources) -> Option<ResourceRequirements> {
     let amounts = |amounts: &std::collections::BTreeMap<String, crds::Quantity>| {
         let amounts = amounts.iter();
         amounts.map(|(name, amount)| (name.clone(), Quantity(amount.as_str().to_owned()))).collect()

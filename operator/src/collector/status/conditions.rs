@@ -6,6 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::dictionaries::dictionaries_ready;
 use super::numbers::{short, streams, sum_of};
+use super::shards::{clickhouse_ready, storage_fits};
 use super::{Facts, condition, receivers};
 
 /// The longest message of a condition, in characters: it is read at a glance.
@@ -14,6 +15,7 @@ const MAX_MESSAGE: usize = 4_096;
 const SILENT_S: i64 = 300;
 
 /// `True`, `False` or `Unknown`, a reason in CamelCase, and words with numbers.
+#[derive(Debug, Clone)]
 pub(super) struct Finding {
     name: &'static str,
     status: Option<bool>,
@@ -35,7 +37,8 @@ pub(super) fn conditions(facts: &Facts, earlier: &[Condition]) -> Vec<Condition>
     let receivers_ready = receivers_ready(facts);
     let schema = finding("SchemaReady", facts.schema.ready, facts.schema.reason, &facts.schema.message);
     let stalled = stalled(facts);
-    let ready = ready(facts, &stalled, &receivers_ready, &schema);
+    let clickhouse_ready = clickhouse_ready(&facts.servers);
+    let ready = ready(facts, &stalled, [Some(&receivers_ready), clickhouse_ready.as_ref(), Some(&schema)]);
     let reconciling = reconciling(facts, &stalled, &ready);
     let mut findings = vec![
         ready,
@@ -46,7 +49,9 @@ pub(super) fn conditions(facts: &Facts, earlier: &[Condition]) -> Vec<Condition>
         dictionaries_ready(facts),
         receiving(facts),
         nothing_lost(facts),
+        storage_fits(&facts.servers),
     ];
+    findings.extend(clickhouse_ready);
     findings.extend(journal_lost(facts));
     findings.into_iter().map(|finding| dated(finding, facts, earlier)).collect()
 }
@@ -68,11 +73,9 @@ fn dated(finding: Finding, facts: &Facts, earlier: &[Condition]) -> Condition {
     }
 }
 
-fn ready(facts: &Facts, stalled: &Finding, receivers: &Finding, schema: &Finding) -> Finding {
-    for blocking in [stalled] {
-        if blocking.status == Some(true) {
-            return finding("Ready", false, blocking.reason, &blocking.message);
-        }
+fn ready(facts: &Facts, stalled: &Finding, needed: [Option<&Finding>; 3]) -> Finding {
+    if stalled.status == Some(true) {
+        return finding("Ready", false, stalled.reason, &stalled.message);
     }
     if facts.paused {
         return finding("Ready", false, "Paused", "spec.paused: nothing is changed until it is false");
@@ -80,12 +83,12 @@ fn ready(facts: &Facts, stalled: &Finding, receivers: &Finding, schema: &Finding
     if let Some(failure) = facts.failures.first() {
         return finding("Ready", false, "ApplyFailed", failure);
     }
-    for needed in [receivers, schema] {
-        if needed.status != Some(true) {
-            return finding("Ready", false, needed.reason, &needed.message);
-        }
+    let needed = needed.into_iter().flatten();
+    if let Some(missing) = needed.clone().find(|finding| finding.status != Some(true)) {
+        return finding("Ready", false, missing.reason, &missing.message);
     }
-    finding("Ready", true, "Ready", format!("{}; {}", receivers.message, schema.message))
+    let messages: Vec<&str> = needed.map(|finding| finding.message.as_str()).collect();
+    finding("Ready", true, "Ready", messages.join("; "))
 }
 
 fn reconciling(facts: &Facts, stalled: &Finding, ready: &Finding) -> Finding {
@@ -107,6 +110,9 @@ fn stalled(facts: &Facts) -> Finding {
     }
     if facts.schema.stalled {
         return finding("Stalled", true, facts.schema.reason, &facts.schema.message);
+    }
+    if let Some((reason, message)) = &facts.servers.waits_for_a_person {
+        return finding("Stalled", true, reason, message);
     }
     let unscheduled = facts.receivers.iter().find_map(|receiver| {
         let (reason, words) = receiver.unscheduled.as_ref()?;

@@ -7,6 +7,7 @@ mod conditions;
 mod dictionaries;
 mod numbers;
 mod receivers;
+mod shards;
 
 use crds::receiver::Status;
 use crds::status::{QoeCollectorStatus, SchemaState};
@@ -15,6 +16,8 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::validate::Refused;
 pub use dictionaries::{DictionaryFacts, PASSING};
+pub use numbers::short;
+pub use shards::{ServersFacts, ShardFacts};
 
 /// How often numbers are written, in seconds.
 const NUMBERS_EVERY_S: i64 = 60;
@@ -34,6 +37,8 @@ pub struct Facts {
     pub receivers: Vec<ReceiverFacts>,
     /// The tables.
     pub schema: SchemaReport,
+    /// The ClickHouse servers.
+    pub servers: ServersFacts,
     /// What could not be applied, in words.
     pub failures: Vec<String>,
     /// Records lost within the last hour.
@@ -86,6 +91,8 @@ pub struct SchemaReport {
     pub new_version_may_run: bool,
     /// Details.
     pub state: SchemaState,
+    /// Of each server, whether its tables are as they should be, but for what waits for an approval.
+    pub ready_shards: Vec<bool>,
 }
 
 impl SchemaReport {
@@ -98,6 +105,7 @@ impl SchemaReport {
             stalled: false,
             new_version_may_run: false,
             state: SchemaState::default(),
+            ready_shards: Vec::new(),
         }
     }
 }
@@ -115,7 +123,7 @@ pub fn status(facts: &Facts, previous: Option<&QoeCollectorStatus>) -> QoeCollec
         totals: unless_empty(numbers::totals(&facts.receivers)),
         receivers: facts.receivers.iter().map(receivers::state).collect(),
         schema: unless_empty(facts.schema.state.clone()),
-        shards: Vec::new(),
+        shards: shards::states(&facts.servers),
         updated_at: Some(Time(facts.now)),
     }
 }
@@ -155,6 +163,10 @@ fn essence(status: &QoeCollectorStatus) -> QoeCollectorStatus {
         receiver.message = None;
         receiver.journal_hours_left = None;
         receiver.streams.clear();
+    }
+    for shard in &mut essence.shards {
+        shard.volumes.clear();
+        shard.tables.clear();
     }
     essence
 }

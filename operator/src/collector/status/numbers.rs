@@ -55,7 +55,7 @@ pub(super) fn sum_of(reasons: &ByReason) -> u64 {
 }
 
 /// `950`, `1.2k`, `34.5M`: three digits at most.
-pub(super) fn short(number: u64) -> String {
+pub fn short(number: u64) -> String {
     if number < 1_000 {
         return number.to_string();
     }

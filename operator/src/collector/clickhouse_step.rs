@@ -1,0 +1,368 @@
+//! The ClickHouse side of one reconcile: looks at every server, makes the tables true, and decides which servers take
+//! rows, which may be changed, and which may go. What was decided about Kubernetes objects is applied by the caller.
+
+use std::collections::BTreeMap;
+
+use crds::clickhouse::{ClickHouseKind, Managed, OLDEST_SERVER, server_version};
+use crds::kubernetes::Collector;
+use crds::managed;
+use crds::status::{PendingStep, QoeCollectorStatus};
+use k8s_openapi::api::core::v1::{ObjectReference, Pod};
+use kube::ResourceExt;
+
+use super::build::object_name;
+use super::dereference::Found;
+use super::facts::{self, is_ready, trouble};
+use super::fits::shortages;
+use super::leave::{Leave, leave};
+use super::receivers::Seen;
+use super::schema_step::{self, Servers as SchemaServers};
+use super::servers::resources::{Servers, ServersResources};
+use super::servers::roll::{self, Decision, Server};
+use super::servers::{self, SHARD_LABEL};
+use super::shards::{self, Shards};
+use super::status::{SchemaReport, ServersFacts, ShardFacts};
+use super::storage::{self, Storage};
+use crate::context::Context;
+
+/// What was found and decided.
+pub struct Step {
+    /// The servers, with what was decided about them.
+    pub shards: Shards,
+    /// Shards that receivers shall bind nothing new to.
+    pub closed: Vec<u32>,
+    /// The tables.
+    pub schema: SchemaReport,
+    /// For the status.
+    pub facts: ServersFacts,
+    /// What our servers become, and what to do with each; `None`: they are somebody else's.
+    pub servers: Option<(ServersResources, Vec<Decision>)>,
+    /// No server asks those any more that are not wanted.
+    pub surplus_may_go: bool,
+}
+
+/// Looks, changes tables, decides.
+pub async fn step(
+    context: &Context,
+    object: &Collector,
+    about: &ObjectReference,
+    found: &Found,
+    seen: &BTreeMap<u16, Seen>,
+) -> Step {
+    let previous = object.status.as_ref();
+    let mut shards = shards_of(object);
+    let servers = SchemaServers { shards: &shards, credentials: found.clickhouse.as_ref() };
+    let before = previous.and_then(|previous: &QoeCollectorStatus| previous.schema.as_ref());
+    let mut schema = schema_step::converge(context, object, about, servers, before).await;
+    let storages = measure(context, object, found, &shards, &schema).await;
+    let has_receiver =
+        |dpi: u16| found.owned.stateful_sets.contains_key(&object_name(&object.name_any(), dpi));
+    let under_way = |shard: u32| shards::under_way(&object.spec.dpis, seen, has_receiver, shard);
+
+    let tables_are_there = admit(context, object, &mut shards, &schema, &storages);
+    let mut facts = ServersFacts {
+        are_ours: matches!(object.spec.clickhouse.kind(), Some(ClickHouseKind::Managed(_))),
+        shortages: shortages_of(object, &storages),
+        ..ServersFacts::default()
+    };
+    let mut messages = BTreeMap::new();
+    give_up(object, found, &mut shards, &storages, under_way, &mut facts, &mut schema, &mut messages);
+
+    let mut closed: Vec<u32> = shards.leaving().collect();
+    let servers = our_servers(context, object, found, &shards, tables_are_there).map(|built| {
+        let decisions = decide(&built, found, &shards, under_way);
+        for (shard, decision) in (0_u32..).zip(&decisions) {
+            let is_closed = shards::closed(&found.owned.config_maps).contains(&shard);
+            let is_up = is_current_and_ready(&built, found, shard);
+            match decision {
+                Decision::Drain => {
+                    let why = under_way(shard).unwrap_or_default();
+                    messages.insert(shard, format!("is going to be restarted: {why}"));
+                    closed.push(shard);
+                }
+                // Until it is back.
+                Decision::Apply if is_closed && !is_up => closed.push(shard),
+                Decision::Wait => {
+                    messages.insert(shard, "waits for its turn to be restarted".to_owned());
+                }
+                Decision::Apply => {}
+            }
+        }
+        (built, decisions)
+    });
+    closed.retain(|shard| *shard < shards.in_use);
+    closed.sort_unstable();
+    closed.dedup();
+    facts.shards = (0..shards.count())
+        .map(|shard| {
+            let built = servers.as_ref().map(|(built, _)| built);
+            let mut facts = shard_facts(context, object, found, &shards, shard, &storages, &schema, built);
+            facts.message = messages.remove(&shard).or(facts.message);
+            facts
+        })
+        .collect();
+    let size = u64::from(shards.count());
+    let surplus_may_go = storages
+        .iter()
+        .take(shards.count() as usize)
+        .all(|storage| storage.as_ref().is_some_and(|storage| storage.cluster_size <= size));
+    Step { shards, closed, schema, facts, servers, surplus_may_go }
+}
+
+/// The servers as the object and its status name them.
+pub fn shards_of(object: &Collector) -> Shards {
+    let known = object.status.as_ref().map(|status| status.shards.as_slice()).unwrap_or_default();
+    Shards::of(&object.spec, &object.namespace().unwrap_or_default(), &object.name_any(), known)
+}
+
+/// What each server holds; only those are asked that have just answered.
+async fn measure(
+    context: &Context,
+    object: &Collector,
+    found: &Found,
+    shards: &Shards,
+    schema: &SchemaReport,
+) -> Vec<Option<Storage>> {
+    let (policy, cluster) = match object.spec.clickhouse.kind() {
+        Some(ClickHouseKind::External(external)) => {
+            let policy = external.storage_policy.as_ref().map_or("default", |policy| policy.name.as_str());
+            (policy.to_owned(), external.cluster.clone().unwrap_or_default())
+        }
+        _ => (managed::POLICY.to_owned(), managed::CLUSTER.to_owned()),
+    };
+    let mut storages = Vec::new();
+    for (url, ready) in shards.urls.iter().zip(&schema.ready_shards) {
+        let credentials = found.clickhouse.as_ref().filter(|_| *ready);
+        let client = credentials
+            .and_then(|login| schema::connect(url, &login.user, &login.password, login.ca.as_deref()).ok());
+        let measured = match client {
+            Some(client) => {
+                storage::measure(&client, &object.spec.clickhouse.database, &policy, &cluster).await.ok()
+            }
+            None => None,
+        };
+        storages.push(measured);
+    }
+    let uid = object.uid().unwrap_or_default();
+    for (shard, storage) in (0_u32..).zip(&storages) {
+        for volume in storage.iter().flat_map(|storage| &storage.volumes) {
+            context.observe_free(&uid, shard, &volume.name, volume.free);
+        }
+    }
+    storages
+}
+
+/// Lets servers take rows that have their tables and dictionaries and are known to all others; returns whether tables
+/// and dictionaries are there, so that they may be asked.
+fn admit(
+    context: &Context,
+    object: &Collector,
+    shards: &mut Shards,
+    schema: &SchemaReport,
+    storages: &[Option<Storage>],
+) -> bool {
+    let uid = object.uid().unwrap_or_default();
+    let wanted = shards.wanted as usize;
+    let new = shards.in_use..shards.wanted;
+    let are_there = schema.ready_shards.len() >= wanted
+        && schema.ready_shards.iter().take(wanted).all(|ready| *ready)
+        && new.clone().all(|shard| context.loaders.is_loaded(&uid, shard));
+    let size = u64::from(shards.wanted);
+    let is_known =
+        |storage: &Option<Storage>| storage.as_ref().is_some_and(|found| found.cluster_size >= size);
+    if are_there && !new.is_empty() && storages.iter().take(wanted).all(is_known) {
+        tracing::info!(from = shards.in_use, to = shards.wanted, "shards take rows from now on");
+        shards.in_use = shards.wanted;
+    }
+    are_there
+}
+
+fn shortages_of(object: &Collector, storages: &[Option<Storage>]) -> Option<Vec<String>> {
+    let mut all: Option<Vec<String>> = None;
+    for (shard, storage) in storages.iter().enumerate() {
+        let Some(found) = storage.as_ref().and_then(|storage| shortages(storage, &object.spec.tables)) else {
+            continue;
+        };
+        let of = |line: String| if storages.len() > 1 { format!("shard {shard}: {line}") } else { line };
+        all.get_or_insert_default().extend(found.into_iter().map(of));
+    }
+    all
+}
+
+/// The last server that is not wanted any more goes if it may.
+#[allow(clippy::too_many_arguments, reason = "parts of one decision")]
+fn give_up(
+    object: &Collector,
+    found: &Found,
+    shards: &mut Shards,
+    storages: &[Option<Storage>],
+    under_way: impl Fn(u32) -> Option<String>,
+    facts: &mut ServersFacts,
+    schema: &mut SchemaReport,
+    messages: &mut BTreeMap<u32, String>,
+) {
+    for shard in shards.leaving().collect::<Vec<_>>().into_iter().rev() {
+        let server = match found.servers.stateful_sets.get(&managed::server_name(&object.name_any(), shard)) {
+            Some(live) => live.uid().unwrap_or_default(),
+            None => shards.urls.get(shard as usize).cloned().unwrap_or_default(),
+        };
+        let name = format!(
+            "shard {shard} of {}/{} ({server})",
+            object.namespace().unwrap_or_default(),
+            object.name_any()
+        );
+        let storage = storages.get(shard as usize).and_then(Option::as_ref);
+        match leave(&name, under_way(shard), storage, &object.spec.approvals) {
+            Leave::Now => {
+                tracing::info!(shard, "a shard leaves");
+                shards.in_use = shard;
+                shards.urls.truncate(shard as usize);
+                continue;
+            }
+            Leave::Waits(words) => {
+                messages.insert(shard, words);
+            }
+            Leave::Approval { hash, effect } => {
+                let words = format!("shard {shard} is not wanted any more: {effect}");
+                schema.state.pending.push(PendingStep {
+                    action: "RemoveShard".to_owned(),
+                    object: format!("shard {shard}"),
+                    risk: "destructive".to_owned(),
+                    statement: effect.clone(),
+                });
+                schema.state.pending_count += 1;
+                schema.state.plan_hash.get_or_insert_with(|| hash.clone());
+                facts.waits_for_a_person = Some((
+                    "ApprovalNeeded",
+                    format!("{words}. Add {hash} to spec.approvals, wait, or take the change back"),
+                ));
+                messages.insert(shard, effect);
+            }
+        }
+        // Shards go from the end.
+        return;
+    }
+}
+
+fn our_servers(
+    context: &Context,
+    object: &Collector,
+    found: &Found,
+    shards: &Shards,
+    tables_are_there: bool,
+) -> Option<ServersResources> {
+    let Some(ClickHouseKind::Managed(managed)) = object.spec.clickhouse.kind() else { return None };
+    let passwords = found.passwords.as_ref()?;
+    let (name, namespace) = (object.name_any(), object.namespace().unwrap_or_default());
+    let in_cluster = if tables_are_there { shards.count() } else { shards.in_use };
+    Some(servers::build(&Servers {
+        collector: &name,
+        namespace: &namespace,
+        uid: &object.uid().unwrap_or_default(),
+        database: &object.spec.clickhouse.database,
+        managed,
+        images: &context.options.images,
+        count: shards.count(),
+        in_cluster,
+        interserver: &passwords.interserver,
+        logins: &passwords.logins,
+    }))
+}
+
+fn decide(
+    built: &ServersResources,
+    found: &Found,
+    shards: &Shards,
+    under_way: impl Fn(u32) -> Option<String>,
+) -> Vec<Decision> {
+    let server = |wanted: &servers::ShardResources| {
+        let live = found.servers.stateful_sets.get(&wanted.stateful_set.name_any());
+        let is_current = live.is_some_and(|live| facts::has_template(live, &wanted.stateful_set));
+        Server {
+            exists: live.is_some(),
+            current: is_current,
+            ready: live.is_some_and(facts::is_settled),
+            // Nothing is ever sent to a server that takes no rows yet.
+            drained: wanted.shard >= shards.in_use || under_way(wanted.shard).is_none(),
+        }
+    };
+    let servers: Vec<Server> = built.shards.iter().map(server).collect();
+    roll::decide(&servers)
+}
+
+fn is_current_and_ready(built: &ServersResources, found: &Found, shard: u32) -> bool {
+    let Some(wanted) = built.shards.get(shard as usize) else { return false };
+    let live = found.servers.stateful_sets.get(&wanted.stateful_set.name_any());
+    live.is_some_and(|live| facts::has_template(live, &wanted.stateful_set) && facts::is_settled(live))
+}
+
+#[allow(clippy::too_many_arguments, reason = "everything that is known")]
+fn shard_facts(
+    context: &Context,
+    object: &Collector,
+    found: &Found,
+    shards: &Shards,
+    shard: u32,
+    storages: &[Option<Storage>],
+    schema: &SchemaReport,
+    built: Option<&ServersResources>,
+) -> ShardFacts {
+    let storage = storages.get(shard as usize).cloned().flatten();
+    let number = shard.to_string();
+    let pod = found.server_pods.iter().find(|pod| pod.labels().get(SHARD_LABEL) == Some(&number));
+    let uid = object.uid().unwrap_or_default();
+    let mut hours_left = BTreeMap::new();
+    for volume in storage.iter().flat_map(|storage| &storage.volumes) {
+        if let Some(hours) = context.hours_left(&uid, shard, &volume.name) {
+            hours_left.insert(volume.name.clone(), hours);
+        }
+    }
+    let answers = schema.ready_shards.get(shard as usize).copied().unwrap_or(false);
+    let too_old = storage.as_ref().and_then(|storage| too_old(&storage.version));
+    let (ready, message) = match built {
+        None => (answers, None),
+        Some(built) => {
+            let runs = is_current_and_ready(built, found, shard) && pod.is_some_and(is_ready);
+            (
+                runs && too_old.is_none(),
+                too_old.or_else(|| pod.and_then(trouble)).or_else(|| waiting(pod, runs)),
+            )
+        }
+    };
+    ShardFacts {
+        shard,
+        url: shards.urls.get(shard as usize).cloned().unwrap_or_default(),
+        pod: pod.map(ResourceExt::name_any),
+        ready,
+        in_use: shard < shards.in_use,
+        message,
+        storage,
+        hours_left,
+    }
+}
+
+fn waiting(pod: Option<&Pod>, runs: bool) -> Option<String> {
+    if runs {
+        return None;
+    }
+    match pod {
+        None => Some("is starting".to_owned()),
+        Some(pod) => Some(facts::unschedulable(pod).unwrap_or_else(|| "is starting".to_owned())),
+    }
+}
+
+/// A tag may not tell what an image holds.
+fn too_old(version: &str) -> Option<String> {
+    let found = server_version(version)?;
+    let (major, minor) = OLDEST_SERVER;
+    (found < OLDEST_SERVER)
+        .then(|| format!("runs ClickHouse {version}, expected {major}.{minor} or newer: change the image"))
+}
+
+/// The object's own servers, if it has any.
+pub fn managed_of(object: &Collector) -> Option<&Managed> {
+    match object.spec.clickhouse.kind() {
+        Some(ClickHouseKind::Managed(managed)) => Some(managed),
+        _ => None,
+    }
+}

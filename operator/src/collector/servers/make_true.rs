@@ -1,0 +1,130 @@
+//! Applies what was built for servers, each in its turn, and deletes what is not wanted any more. Claims are never
+//! deleted here: they are the data.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::ResourceExt;
+use kube::api::PropagationPolicy;
+
+use super::super::apply::{self, ApplyError, OwnedKind, apply};
+use super::super::dereference::{Found, Owned};
+use super::super::grow::grow;
+use super::resources::{ServersResources, ShardResources};
+use super::roll::Decision;
+use crate::context::Context;
+
+/// Makes everything true; returns what failed, in words. One failure does not stop the rest. Servers that are not
+/// wanted any more go if `surplus_may_go`: as long as others still ask them, queries would fail.
+pub async fn make_true(
+    context: &Context,
+    about: &ObjectReference,
+    wanted: ServersResources,
+    decisions: &[Decision],
+    surplus_may_go: bool,
+    found: &Found,
+) -> Vec<String> {
+    let mut failures = Vec::new();
+    // Without `..`: a resource that is built and forgotten here does not compile.
+    let ServersResources { secret, service_account, headless, query, shards } = wanted;
+    let live = &found.servers;
+    let shared = async {
+        apply(context, about, &secret, found.server_secret.as_ref()).await?;
+        let name = service_account.name_any();
+        apply(context, about, &service_account, live.service_accounts.get(&name)).await?;
+        apply(context, about, &headless, live.services.get(&headless.name_any())).await?;
+        apply(context, about, &query, live.services.get(&query.name_any())).await
+    };
+    if let Err(error) = shared.await {
+        failures.push(format!("ClickHouse: {error}"));
+    }
+    let names: Vec<String> = shards.iter().map(|shard| shard.config_map.name_any()).collect();
+    for (shard, decision) in shards.into_iter().zip(decisions) {
+        let number = shard.shard;
+        if let Err(error) = one(context, about, shard, *decision, found).await {
+            failures.push(format!("shard {number}: {error}"));
+        }
+    }
+    if surplus_may_go && let Err(error) = delete_others(context, about, &names, live).await {
+        failures.push(error.to_string());
+    }
+    tell(context, about, &failures).await;
+    failures
+}
+
+async fn tell(context: &Context, about: &ObjectReference, failures: &[String]) {
+    for failure in failures {
+        tracing::warn!(failure, "not applied");
+        context.events.warning(about, "ApplyFailed", failure).await;
+    }
+}
+
+async fn one(
+    context: &Context,
+    about: &ObjectReference,
+    shard: ShardResources,
+    decision: Decision,
+    found: &Found,
+) -> Result<(), ApplyError> {
+    let ShardResources { shard: _, config_map, mut stateful_set, disruption_budget } = shard;
+    let Owned { stateful_sets, config_maps, budgets, .. } = &found.servers;
+    let name = stateful_set.name_any();
+    apply(context, about, &disruption_budget, budgets.get(&name)).await?;
+    let live = stateful_sets.get(&name);
+    if decision != Decision::Apply {
+        return Ok(());
+    }
+    // With its pod: the configuration names volumes that another pod may not have.
+    apply(context, about, &config_map, config_maps.get(&name)).await?;
+    if let Some(live) = live
+        && grow(context, about, &mut stateful_set, live, &found.server_claims).await?
+    {
+        // It goes without its pod, which takes a moment; the next reconcile makes it again.
+        return Ok(());
+    }
+    apply(context, about, &stateful_set, live).await?;
+    Ok(())
+}
+
+/// Deletes what belongs to servers that are not wanted any more.
+async fn delete_others(
+    context: &Context,
+    about: &ObjectReference,
+    names: &[String],
+    live: &Owned,
+) -> Result<(), ApplyError> {
+    for name in delete_of(context, about, names, &live.stateful_sets).await? {
+        let note = format!("{name} is not wanted any more; its volumes are kept");
+        context.events.normal(about, "ServerRemoved", &note).await;
+    }
+    delete_of(context, about, names, &live.config_maps).await?;
+    delete_of(context, about, names, &live.budgets).await?;
+    Ok(())
+}
+
+async fn delete_of<'a, K: OwnedKind>(
+    context: &Context,
+    about: &ObjectReference,
+    names: &[String],
+    objects: &'a BTreeMap<String, K>,
+) -> Result<Vec<&'a String>, ApplyError> {
+    let mut deleted = Vec::new();
+    for (name, object) in objects.iter().filter(|(name, _)| !names.contains(name)) {
+        apply::delete(context, about, object, PropagationPolicy::Background).await?;
+        deleted.push(name);
+    }
+    Ok(deleted)
+}
+
+/// Deletes all servers of a collector that wants none any more; their volumes are kept.
+pub async fn delete_all(context: &Context, about: &ObjectReference, found: &Found) -> Vec<String> {
+    let live = &found.servers;
+    let deleted = async {
+        delete_others(context, about, &[], live).await?;
+        delete_of(context, about, &[], &live.services).await?;
+        delete_of(context, about, &[], &live.service_accounts).await
+    };
+    let failures: Vec<String> = deleted.await.err().map(|error| error.to_string()).into_iter().collect();
+    tell(context, about, &failures).await;
+    failures
+}

@@ -1,0 +1,179 @@
+//! Which servers a collector's rows are on, which get new ones, and which still have to go. Pure.
+//!
+//! A server takes rows from the moment when all servers have their tables, and from then on it is *in use*: it stays
+//! in the configuration of receivers and in the cluster also while it is away, until it was emptied or given up. The
+//! object's status remembers it. Servers in use are always the first so many: a shard's number is its place.
+
+use std::collections::BTreeMap;
+
+use crds::Dpi;
+use crds::clickhouse::ClickHouseKind;
+use crds::collector::QoeCollectorSpec;
+use crds::managed::shard_url;
+use crds::receiver::ReceiverConfig;
+use crds::status::ShardState;
+use k8s_openapi::api::core::v1::ConfigMap;
+
+use super::build::CONFIG_KEY;
+use super::receivers::Seen;
+
+/// The servers of a collector.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shards {
+    /// Addresses of all: those that are wanted, and behind them those that still have to go.
+    pub urls: Vec<String>,
+    /// How many the object asks for.
+    pub wanted: u32,
+    /// How many of them hold rows, or may.
+    pub in_use: u32,
+}
+
+impl Shards {
+    /// What the object asks for, and what its status remembers.
+    pub fn of(spec: &QoeCollectorSpec, namespace: &str, name: &str, known: &[ShardState]) -> Shards {
+        let mut urls: Vec<String> = match spec.clickhouse.kind() {
+            Some(ClickHouseKind::Managed(managed)) => {
+                (0..managed.shards).map(|shard| shard_url(name, namespace, shard)).collect()
+            }
+            Some(ClickHouseKind::External(external)) => external.endpoints.clone(),
+            Some(ClickHouseKind::Embedded(_)) | None => Vec::new(),
+        };
+        let wanted = count(urls.len());
+        let remembered = known.iter().take_while(|shard| shard.in_use);
+        let in_use = count(remembered.clone().count()).max(1);
+        for shard in remembered.skip(urls.len()) {
+            urls.push(shard.url.clone().unwrap_or_default());
+        }
+        Shards { urls, wanted, in_use }
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> u32 {
+        count(self.urls.len())
+    }
+
+    /// Addresses of those that receivers know.
+    pub fn urls_in_use(&self) -> impl Iterator<Item = &String> {
+        self.urls.iter().take(self.in_use as usize)
+    }
+
+    /// Numbers of those that have to go.
+    pub fn leaving(&self) -> impl Iterator<Item = u32> + use<> {
+        self.wanted..self.in_use
+    }
+
+    /// Rows are on several servers, or are to be.
+    pub fn is_shared(&self) -> bool {
+        self.wanted.max(self.in_use) > 1
+    }
+}
+
+fn count(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
+}
+
+/// Why something may still be sent to a shard, in words; `None`: receivers bind nothing new to it, and all that was
+/// bound is settled.
+pub fn under_way(
+    dpis: &[Dpi],
+    seen: &BTreeMap<u16, Seen>,
+    has_receiver: impl Fn(u16) -> bool,
+    shard: u32,
+) -> Option<String> {
+    for dpi in dpis {
+        let Some(seen) = seen.get(&dpi.id) else {
+            if has_receiver(dpi.id) {
+                return Some(format!("the receiver of DPI {} has no pod", dpi.id));
+            }
+            continue;
+        };
+        let status = match &seen.status {
+            Some(Ok(status)) => status,
+            Some(Err(_)) | None => return Some(format!("the receiver of DPI {} does not answer", dpi.id)),
+        };
+        // Receivers before 0.5 know one server and cannot tell.
+        let Some(told) = status.shards.iter().find(|told| told.shard == shard) else { continue };
+        if !told.closed {
+            return Some(format!("the receiver of DPI {} has not closed it yet", dpi.id));
+        }
+        if told.unsettled > 0 {
+            let inserts = told.unsettled;
+            return Some(format!("the receiver of DPI {} has {inserts} inserts under way", dpi.id));
+        }
+    }
+    None
+}
+
+/// Shards that receivers are told to bind nothing new to, by their live configurations.
+pub fn closed(config_maps: &BTreeMap<String, ConfigMap>) -> Vec<u32> {
+    let mut closed = Vec::new();
+    for config_map in config_maps.values() {
+        let json = config_map.data.as_ref().and_then(|data| data.get(CONFIG_KEY));
+        let Some(Ok(config)) = json.map(|json| serde_json::from_str::<ReceiverConfig>(json)) else {
+            continue;
+        };
+        closed.extend(config.clickhouse.closed_shards);
+    }
+    closed.sort_unstable();
+    closed.dedup();
+    closed
+}
+
+#[cfg(test)]
+mod tests {
+    use crds::receiver::{ShardStatus, Status};
+
+    use super::*;
+
+    fn spec(clickhouse: &str) -> QoeCollectorSpec {
+        let text = format!(
+            "{{apiVersion: qoeplane.io/v1alpha1, kind: QoeCollector, metadata: {{name: main}}, spec: {{dpis: [{{id: 0, \
+             streams: [{{type: Fullflow, port: 1500, transport: TCP}}]}}], clickhouse: {clickhouse}}}}}"
+        );
+        crds::load::documents(&text, "test").unwrap().collectors.remove(0).spec
+    }
+
+    fn state(shard: u32, in_use: bool) -> ShardState {
+        ShardState { shard, in_use, url: Some(format!("http://old-{shard}:8123")), ..ShardState::default() }
+    }
+
+    #[test]
+    fn a_shard_is_remembered_until_it_is_given_up() {
+        let managed = |shards: u32| spec(&format!("{{managed: {{shards: {shards}}}}}"));
+        let new = Shards::of(&managed(1), "qoe", "main", &[]);
+        let first = "http://main-clickhouse-0-0.main-clickhouse-shards.qoe.svc:8123".to_owned();
+        assert_eq!((new.urls, new.wanted, new.in_use), (vec![first], 1, 1));
+
+        let growing = Shards::of(&managed(3), "qoe", "main", &[state(0, true), state(1, false)]);
+        assert_eq!((growing.count(), growing.in_use, growing.is_shared()), (3, 1, true));
+        assert_eq!(growing.leaving().count(), 0);
+
+        let all = [state(0, true), state(1, true), state(2, true)];
+        let fewer = Shards::of(&managed(1), "qoe", "main", &all);
+        assert_eq!((fewer.count(), fewer.in_use), (3, 3));
+        assert_eq!(fewer.leaving().collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(fewer.urls[2], "http://old-2:8123");
+    }
+
+    #[test]
+    fn a_shard_is_drained_when_every_receiver_says_so() {
+        let dpis = spec("{managed: {}}").dpis;
+        let answer = |shards: Vec<ShardStatus>| Seen {
+            pod: None,
+            status: Some(Ok(Status { shards, ..Status::default() })),
+        };
+        let told = |closed: bool, unsettled: u64| ShardStatus {
+            shard: 1,
+            closed,
+            unsettled,
+            ..ShardStatus::default()
+        };
+        let why = |seen: Seen| under_way(&dpis, &[(0, seen)].into(), |_| true, 1);
+        assert!(why(answer(vec![told(false, 0)])).is_some_and(|why| why.contains("not closed")));
+        assert!(why(answer(vec![told(true, 2)])).is_some_and(|why| why.contains("2 inserts")));
+        assert_eq!(why(answer(vec![told(true, 0)])), None);
+        assert!(why(Seen::default()).is_some_and(|why| why.contains("DPI 0 does not answer")));
+        assert!(under_way(&dpis, &BTreeMap::new(), |_| true, 1).is_some_and(|why| why.contains("no pod")));
+        assert_eq!(under_way(&dpis, &BTreeMap::new(), |_| false, 1), None, "it has no receiver yet");
+    }
+}
