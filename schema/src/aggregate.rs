@@ -252,6 +252,7 @@ impl Family {
             ttl: self.ttl(table, options),
             settings,
             comment: crate::owner::owned_comment(table.comment),
+            is_shared: true,
         }
     }
 

@@ -27,8 +27,16 @@ pub struct Desired {
 pub struct Cluster {
     /// Its name in the servers' configuration (`remote_servers`).
     pub name: String,
-    /// Rows are to be on several servers. Where they have been once, tables stay as they are then.
-    pub is_shared: bool,
+    /// How many servers it has at least. The rows of more than one are shared; where they have been once, tables
+    /// stay as they are then.
+    pub shards: u32,
+}
+
+impl Cluster {
+    /// Whether rows are on several servers.
+    pub fn is_shared(&self) -> bool {
+        self.shards > 1
+    }
 }
 
 impl Desired {

@@ -154,6 +154,7 @@ impl Dictionary {
             ttl: String::new(),
             settings: insert_settings(),
             comment: owned_comment(&format!("{}: the newest versions", self.comment)),
+            is_shared: false,
         }
     }
 
@@ -248,6 +249,7 @@ pub fn dictionary_versions(database: &str) -> Table {
         ttl: String::new(),
         settings: insert_settings(),
         comment: owned_comment("one row for each version of a dictionary, the newest of each is in force"),
+        is_shared: false,
     }
 }
 

@@ -82,5 +82,6 @@ pub fn ledger(database: &str, keep_for: Option<u64>) -> Table {
         ttl: ttl_rules("time", &options),
         settings: insert_settings(),
         comment: owned_comment("what was received, decoded and stored, a row a minute for each listener"),
+        is_shared: true,
     }
 }

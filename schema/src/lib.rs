@@ -13,6 +13,7 @@ mod connect;
 mod desired;
 pub mod dictionaries;
 mod dictionary;
+mod distributed;
 mod elements;
 pub mod execute;
 mod function;
@@ -39,6 +40,7 @@ pub use desired::{Cluster, Desired, is_local_name, local_name};
 pub use dictionary::{
     DICTIONARY_VERSIONS, Dictionary, DictionaryLogin, FieldDecl, FieldType, Layout, dictionary_versions,
 };
+pub use distributed::local_name;
 pub use elements::{CustomElement, ElementError};
 pub use execute::{ExecuteError, Execution, execute};
 pub use function::{Function, RTT_QUANTILE};

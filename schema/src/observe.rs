@@ -19,6 +19,9 @@ pub struct Observed {
     pub storage: Option<BTreeMap<String, Vec<String>>>,
     /// Names of the functions that people have made.
     pub functions: BTreeSet<String>,
+    /// The clusters in the server's configuration, each with the number of its shards. `None`: our user may not see
+    /// them.
+    pub clusters: Option<BTreeMap<String, u32>>,
 }
 
 impl Observed {
@@ -42,6 +45,8 @@ pub struct ObservedDatabase {
 pub struct ObservedTable {
     /// Engine, without arguments.
     pub engine: String,
+    /// Engine with arguments and clauses, as the server prints it.
+    pub engine_full: String,
     /// Partition expression as the server prints it.
     pub partition_key: String,
     /// Sorting key as the server prints it.
@@ -73,6 +78,12 @@ pub struct ObservedColumn {
 struct VolumeRow {
     policy_name: String,
     volume_name: String,
+}
+
+#[derive(Row, Deserialize)]
+struct ClusterRow {
+    cluster: String,
+    shards: u32,
 }
 
 #[derive(Row, Deserialize)]
@@ -108,13 +119,14 @@ struct IndexRow {
 pub async fn observe(client: &Client, database: &str) -> Result<Observed, clickhouse::error::Error> {
     let storage = observe_storage(client).await?;
     let functions = observe_functions(client).await?;
+    let clusters = observe_clusters(client).await?;
     let comment = client
         .query("SELECT comment FROM system.databases WHERE name = ?")
         .bind(database)
         .fetch_optional::<String>()
         .await?;
     let Some(comment) = comment else {
-        return Ok(Observed { database: None, storage, functions });
+        return Ok(Observed { database: None, storage, functions, clusters });
     };
     let mut tables = observe_tables(client, database).await?;
     let columns = client
@@ -146,7 +158,7 @@ pub async fn observe(client: &Client, database: &str) -> Result<Observed, clickh
             table.indices.push(row.name);
         }
     }
-    Ok(Observed { database: Some(ObservedDatabase { comment, tables }), storage, functions })
+    Ok(Observed { database: Some(ObservedDatabase { comment, tables }), storage, functions, clusters })
 }
 
 async fn observe_storage(
@@ -168,6 +180,19 @@ async fn observe_storage(
         policies.entry(row.policy_name).or_default().push(row.volume_name);
     }
     Ok(Some(policies))
+}
+
+async fn observe_clusters(
+    client: &Client,
+) -> Result<Option<BTreeMap<String, u32>>, clickhouse::error::Error> {
+    let sql =
+        "SELECT cluster, toUInt32(uniqExact(shard_num)) AS shards FROM system.clusters GROUP BY cluster";
+    match client.query(sql).fetch_all::<ClusterRow>().await {
+        Ok(rows) => Ok(Some(rows.into_iter().map(|row| (row.cluster, row.shards)).collect())),
+        // One server alone needs none.
+        Err(error) if is_access_denied(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 async fn observe_functions(client: &Client) -> Result<BTreeSet<String>, clickhouse::error::Error> {
@@ -199,6 +224,7 @@ async fn observe_tables(
             partition_key: row.partition_key,
             sorting_key: row.sorting_key,
             clauses: clauses(&row.engine_full),
+            engine_full: row.engine_full,
             comment: row.comment,
             ..ObservedTable::default()
         };

@@ -2,13 +2,15 @@
 //! give the same plan, and nothing is asked or changed on the way.
 //!
 //! A plan only ever adds: databases, tables, columns, indices. It changes comments, codecs of future parts,
-//! settings and TTLs; a TTL that deletes rows sooner than before is a step that waits for an approval. It
-//! never renames or rewrites, and only [`drop_plan()`] drops; where the observed state cannot become the
-//! desired one by adding, there is no plan but an error that names the reason. What is there beyond the
-//! desired state, such as the columns of a newer version, is left alone.
+//! settings and TTLs; a TTL that deletes rows sooner than before is a step that waits for an approval. A table
+//! whose rows several servers are to share gets another name once. It never rewrites, and only [`drop_plan()`]
+//! drops; where the observed state cannot become the desired one by adding, there is no plan but an error that
+//! names the reason. What is there beyond the desired state, such as the columns of a newer version, is left
+//! alone.
 
 mod approval;
 mod drop;
+mod shared;
 
 use crate::desired::Desired;
 use crate::observe::{Observed, ObservedColumn, ObservedDatabase, ObservedTable};
@@ -54,6 +56,10 @@ pub enum Action {
     MarkDatabase,
     /// Makes a table.
     CreateTable,
+    /// Gives a table the name that one server's part of shared rows has.
+    RenameTable,
+    /// Makes a Distributed table anew, which holds no rows.
+    ReplaceDistributed,
     /// Makes a function, which belongs to the whole server.
     CreateFunction,
     /// Adds a column after its neighbour.
@@ -91,6 +97,8 @@ impl Action {
             | Self::AddIndex => Risk::Additive,
             Self::ModifyTtl | Self::RemoveTtl => Risk::Retention,
             Self::MarkDatabase
+            | Self::RenameTable
+            | Self::ReplaceDistributed
             | Self::ModifyCodec
             | Self::ModifyColumnComment
             | Self::ModifyComment
@@ -163,6 +171,30 @@ pub enum PlanError {
         /// Name of the database.
         database: String,
     },
+    /// Rows are shared and nobody says by which servers.
+    #[error(
+        "table {table} of database {database} has one server's part of the rows: without a cluster that names the \
+         servers nothing is changed"
+    )]
+    NoCluster {
+        /// Name of the database.
+        database: String,
+        /// Name of the table.
+        table: String,
+    },
+    /// The server does not know all servers of the cluster yet.
+    #[error(
+        "cluster {cluster} has {found} shards in the server's configuration, it should have {expected}: nothing is \
+         changed before"
+    )]
+    Cluster {
+        /// Name of the cluster.
+        cluster: String,
+        /// How many shards the server knows; 0 without such a cluster.
+        found: u32,
+        /// How many there should be at least.
+        expected: u32,
+    },
     /// A table of another engine, partition or order than declared.
     #[error("table {table}: {part} is {found}, it should be {expected}, and it cannot be changed in place")]
     Table {
@@ -200,8 +232,8 @@ pub(crate) fn create_database_sql(desired: &Desired) -> String {
 /// The steps from `observed` to `desired`.
 ///
 /// # Errors
-/// A database that is not ours or another collector's, and tables or columns that cannot become what they
-/// should be.
+/// A database that is not ours or another collector's, tables or columns that cannot become what they should be,
+/// and shared rows without their cluster.
 pub fn plan(desired: &Desired, observed: &Observed) -> Result<Plan, PlanError> {
     let mut plan = Plan { database: desired.database.clone(), ..Plan::default() };
     let nothing = ObservedDatabase::default();
@@ -216,7 +248,14 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Result<Plan, PlanError> {
             &nothing
         }
     };
+    let cluster = shared::cluster_of(desired, database, observed)?;
     for table in &desired.tables {
+        if let Some(cluster) = cluster
+            && table.is_shared
+        {
+            shared::plan_shared(table, cluster, database, &mut plan)?;
+            continue;
+        }
         match database.tables.get(&table.name) {
             Some(found) => plan_table(table, found, &mut plan)?,
             None => plan.push(Action::CreateTable, table.name.clone(), table.create_sql()),
@@ -363,7 +402,7 @@ fn plan_column(
     object: String,
     plan: &mut Plan,
 ) -> Result<(), PlanError> {
-    let expected_kind = if column.alias.is_some() { "ALIAS" } else { "" };
+    let expected_kind = column.default_kind();
     if column.sql_type != found.sql_type || expected_kind != found.default_kind {
         return Err(PlanError::Column {
             table: table.name.clone(),

@@ -42,5 +42,6 @@ pub fn schema_steps(database: &str) -> Table {
         ttl: String::new(),
         settings: Vec::new(),
         comment: owned_comment("steps that changed this database"),
+        is_shared: false,
     }
 }

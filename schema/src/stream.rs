@@ -289,6 +289,7 @@ impl Stream {
             ttl: ttl_rules(self.ttl_from, options),
             settings,
             comment: crate::owner::owned_comment(self.comment),
+            is_shared: true,
         }
     }
 

@@ -2,6 +2,7 @@
 //! the server prints them in `system.tables`, so that the desired state can be compared with the observed
 //! one as text; an expression written in another way would be planned again for ever.
 
+use crate::distributed::local_name;
 use crate::sql::{identifier, literal, qualified};
 
 /// The engine of tables whose rows stay as they are.
@@ -73,6 +74,11 @@ pub struct TableColumn {
 }
 
 impl TableColumn {
+    /// Its `default_kind` in `system.columns`.
+    pub(crate) fn default_kind(&self) -> &'static str {
+        if self.alias.is_some() { "ALIAS" } else { "" }
+    }
+
     /// The column's definition in CREATE TABLE or ADD COLUMN.
     pub fn definition(&self) -> String {
         let mut text = format!("{} {}", identifier(&self.name), self.sql_type);
@@ -135,9 +141,28 @@ pub struct Table {
     pub settings: Vec<(String, String)>,
     /// Comment, with the owner mark.
     pub comment: String,
+    /// Of several servers each has a part of the rows; else each has all of them.
+    pub is_shared: bool,
 }
 
 impl Table {
+    /// The same as one server's part of rows that several share.
+    #[must_use]
+    pub fn local(&self) -> Table {
+        Table { name: local_name(&self.name), ..self.clone() }
+    }
+
+    /// The statement that gives the table another one's name, with everything in it. It does nothing where there is
+    /// no table of the old name, and is refused where there is one of the new.
+    pub fn rename_sql(&self, to: &Table) -> String {
+        // A dictionary that somebody made of it would forbid the new name; it goes on by the old one.
+        format!(
+            "RENAME TABLE IF EXISTS {} TO {} SETTINGS check_table_dependencies = 0",
+            self.qualified_name(),
+            to.qualified_name()
+        )
+    }
+
     /// `database.table` for use in statements.
     pub fn qualified_name(&self) -> String {
         qualified(&self.database, &self.name)

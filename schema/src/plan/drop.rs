@@ -4,11 +4,12 @@
 use super::{Action, Plan, PlanError};
 use crate::desired::Desired;
 use crate::dictionaries;
+use crate::distributed::local_name;
 use crate::observe::Observed;
 use crate::owner::{collector_of, is_ours};
 use crate::sql::{identifier, qualified};
 
-/// The steps that drop the tables of `desired`, the record of steps as the last of them, then the database if
+/// The steps that drop the tables of `desired`, with this server's parts of shared ones, the record of steps as the last of them, then the database if
 /// nothing else is in it. All are destructive; whoever asks for this plan has been told to delete, so no
 /// approval is meant. Tables of somebody else stay, and the database with them.
 ///
@@ -37,17 +38,19 @@ pub fn drop_plan(desired: &Desired, observed: &Observed) -> Result<Plan, PlanErr
         }
     }
     for table in desired.tables.iter().rev() {
-        let Some(found) = database.tables.get(&table.name) else { continue };
-        if !is_ours(&found.comment) {
-            continue;
+        let part = table.is_shared.then(|| local_name(&table.name));
+        for name in std::iter::once(table.name.clone()).chain(part) {
+            if database.tables.get(&name).is_none_or(|found| !is_ours(&found.comment)) {
+                continue;
+            }
+            left -= 1;
+            // Servers refuse to drop large tables unless told that it is meant.
+            let sql = format!(
+                "DROP TABLE IF EXISTS {} SETTINGS max_table_size_to_drop = 0",
+                qualified(&desired.database, &name)
+            );
+            plan.push(Action::DropTable, name, sql);
         }
-        left -= 1;
-        // Servers refuse to drop large tables unless told that it is meant.
-        let sql = format!(
-            "DROP TABLE IF EXISTS {} SETTINGS max_table_size_to_drop = 0",
-            qualified(&desired.database, &table.name)
-        );
-        plan.push(Action::DropTable, table.name.clone(), sql);
     }
     if left == 0 {
         let sql = format!("DROP DATABASE IF EXISTS {}", identifier(&desired.database));

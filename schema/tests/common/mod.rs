@@ -13,13 +13,41 @@ pub struct Server {
 
 pub fn start() -> Server {
     let server = TestServer::start(&Launch::this_test("clickhouse_server")).unwrap();
+    let client = client(&server);
+    Server { server, client }
+}
+
+fn client(server: &TestServer) -> Client {
     let connection = server.connection();
-    let client = Client::default()
+    Client::default()
         .with_url(&connection.url)
         .with_user(&connection.user)
         .with_password(connection.password().unwrap())
-        .with_setting("async_insert", "0");
-    Server { server, client }
+        .with_setting("async_insert", "0")
+}
+
+/// Tells each server of a cluster of all, in their order, and starts it again. What lies in `config.d` beside the
+/// configuration goes before it.
+pub fn join(cluster: &str, servers: &mut [&mut Server]) {
+    let shards: String = servers
+        .iter()
+        .map(|server| {
+            let port = server.server.connection().tcp_port;
+            format!("<shard><replica><host>127.0.0.1</host><port>{port}</port></replica></shard>")
+        })
+        .collect();
+    // Servers believe each other by the secret, and run what one sends as the user who asked.
+    let xml = format!(
+        "<clickhouse><remote_servers><{cluster}><secret>between servers</secret>{shards}</{cluster}></remote_servers>\
+         </clickhouse>"
+    );
+    for server in servers {
+        let directory = server.server.prepared.settings.data_dir.join("clickhouse/config.d");
+        std::fs::create_dir_all(&directory).unwrap();
+        std::fs::write(directory.join(format!("{cluster}.xml")), &xml).unwrap();
+        server.server.restart().unwrap();
+        server.client = client(&server.server);
+    }
 }
 
 impl Server {

@@ -45,6 +45,22 @@ fn what_is_not_ours_stays_and_the_database_with_it() {
 }
 
 #[test]
+fn a_servers_part_goes_after_the_table_over_all() {
+    let mut observed = mine();
+    let tables = &mut observed.database.as_mut().unwrap().tables;
+    let part = tables["fullflow"].clone();
+    tables.insert("fullflow_local".to_owned(), part);
+    assert_eq!(objects(&observed), ["fullflow", "fullflow_local", "ledger", "schema_steps", "db"]);
+    // Ended in between, and somebody else's under the part's name.
+    let tables = &mut observed.database.as_mut().unwrap().tables;
+    tables.remove("fullflow");
+    assert_eq!(objects(&observed), ["fullflow_local", "ledger", "schema_steps", "db"]);
+    let tables = &mut observed.database.as_mut().unwrap().tables;
+    tables.get_mut("fullflow_local").unwrap().comment = "copied".to_owned();
+    assert_eq!(objects(&observed), ["ledger", "schema_steps"]);
+}
+
+#[test]
 fn our_dictionaries_go_before_the_tables_that_they_read() {
     let mut observed = mine();
     let tables = &mut observed.database.as_mut().unwrap().tables;
