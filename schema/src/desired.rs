@@ -27,16 +27,10 @@ pub struct Desired {
 pub struct Cluster {
     /// Its name in the servers' configuration (`remote_servers`).
     pub name: String,
-    /// How many servers it has at least. The rows of more than one are shared; where they have been once, tables
-    /// stay as they are then.
+    /// How many servers the configuration has to know before tables are changed.
     pub shards: u32,
-}
-
-impl Cluster {
-    /// Whether rows are on several servers.
-    pub fn is_shared(&self) -> bool {
-        self.shards > 1
-    }
+    /// Rows are to be on several servers. Where they have been once, tables stay as they are then.
+    pub is_shared: bool,
 }
 
 impl Desired {
@@ -86,17 +80,4 @@ impl Desired {
         }
         self
     }
-}
-
-/// What is behind the name of a table whose rows are shared between servers.
-const LOCAL: &str = "_local";
-
-/// The name of a server's own part of a table that is shared between servers.
-pub fn local_name(table: &str) -> String {
-    format!("{table}{LOCAL}")
-}
-
-/// Whether a name is that of a server's own part of a table.
-pub fn is_local_name(table: &str) -> bool {
-    table.ends_with(LOCAL)
 }

@@ -10,9 +10,17 @@ use crate::table::{Table, TableColumn};
 /// The engine of the table that stands for all servers.
 pub(crate) const DISTRIBUTED: &str = "Distributed";
 
+/// What is behind the name of a table of which a server has a part.
+const LOCAL: &str = "_local";
+
 /// Name of the table with one server's part of the rows of `table`.
 pub fn local_name(table: &str) -> String {
-    format!("{table}_local")
+    format!("{table}{LOCAL}")
+}
+
+/// Whether a name is that of a table with one server's part.
+pub fn is_local_name(table: &str) -> bool {
+    table.ends_with(LOCAL)
 }
 
 /// The Distributed table over the parts of a table. It has the declared columns, and of those that are not

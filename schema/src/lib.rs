@@ -36,11 +36,11 @@ mod versions;
 pub use aggregate::{AggregateOptions, AggregateTable, Family};
 pub use clauses::Clauses;
 pub use connect::{ConnectError, connect};
-pub use desired::{Cluster, Desired, is_local_name, local_name};
+pub use desired::{Cluster, Desired};
 pub use dictionary::{
     DICTIONARY_VERSIONS, Dictionary, DictionaryLogin, FieldDecl, FieldType, Layout, dictionary_versions,
 };
-pub use distributed::local_name;
+pub use distributed::{is_local_name, local_name};
 pub use elements::{CustomElement, ElementError};
 pub use execute::{ExecuteError, Execution, execute};
 pub use function::{Function, RTT_QUANTILE};

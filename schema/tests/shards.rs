@@ -26,7 +26,7 @@ fn clickhouse_server() {
 }
 
 fn cluster(shards: u32) -> Cluster {
-    Cluster { name: CLUSTER.to_owned(), shards }
+    Cluster { name: CLUSTER.to_owned(), shards, is_shared: shards > 1 }
 }
 
 fn desired_of(database: &str, streams: &[&Stream], keep_for: u64) -> Desired {
@@ -241,7 +241,7 @@ async fn a_cluster_of_one_keeps_its_tables_and_takes_no_inserts_in_place_of_them
     insert(&second, "fullflow_local", "x", 10).await.unwrap();
     drop(second);
     join("alone", &mut [&mut first]);
-    let alone = Cluster { name: "alone".to_owned(), shards: 1 };
+    let alone = Cluster { name: "alone".to_owned(), shards: 1, is_shared: false };
     let made = apply(&first, &desired().with_cluster(alone)).await;
     assert!(made.steps.iter().all(|step| step.action == Action::ReplaceDistributed));
     assert_eq!(count(&first, "fullflow"), 1000);

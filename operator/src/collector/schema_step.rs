@@ -277,12 +277,15 @@ pub async fn drop_all(
 fn server(object: &Collector, servers: Servers<'_>, shard: u32) -> Result<Server, SchemaError> {
     let spec = &object.spec;
     let Servers { shards, credentials } = servers;
+    // The cluster of somebody else has to be complete; ours grows when a server has its tables.
     let (storage, cluster) = match spec.clickhouse.kind() {
-        Some(ClickHouseKind::External(external)) => (None, external.cluster.clone()),
+        Some(ClickHouseKind::External(external)) => {
+            (None, external.cluster.clone().map(|name| (name, shards.wanted)))
+        }
         Some(ClickHouseKind::Managed(managed)) => {
             let cold_volume = managed.cold().map(|_| crds::managed::COLD.to_owned());
             let storage = StorageVolumes { policy: crds::managed::POLICY.to_owned(), cold_volume };
-            (Some(storage), Some(crds::managed::CLUSTER.to_owned()))
+            (Some(storage), Some((crds::managed::CLUSTER.to_owned(), 1)))
         }
         Some(ClickHouseKind::Embedded(_)) | None => return Err(SchemaError::NoServer),
     };
@@ -294,8 +297,8 @@ fn server(object: &Collector, servers: Servers<'_>, shard: u32) -> Result<Server
     let mut desired = desired::desired(spec, storage.as_ref())
         .map_err(|problems| SchemaError::Desired(validate::listed(&problems)))?
         .with_owner(&schema::owner::of_shard(&owner, shard));
-    if let Some(name) = cluster {
-        desired = desired.with_cluster(Cluster { name, is_shared: shards.is_shared() });
+    if let Some((name, known)) = cluster {
+        desired = desired.with_cluster(Cluster { name, shards: known, is_shared: shards.is_shared() });
     }
     Ok(Server { client, url, desired })
 }

@@ -29,7 +29,8 @@ fn managed(name: &str) -> Managed {
 }
 
 fn passwords(managed: &Managed) -> Passwords {
-    let login = |name: &str, rights: Rights| Login { name: name.to_owned(), password: format!("of {name}"), rights };
+    let login =
+        |name: &str, rights: Rights| Login { name: name.to_owned(), password: format!("of {name}"), rights };
     let mut logins = vec![
         login("qoe_admin", Rights::Admin),
         login("qoe_writer", Rights::Writer),

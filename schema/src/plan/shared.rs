@@ -26,7 +26,7 @@ pub(super) fn cluster_of<'a>(
             None => Ok(None),
         };
     };
-    if !cluster.is_shared() && split.is_none() {
+    if !cluster.is_shared && split.is_none() {
         return Ok(None);
     }
     let Some(clusters) = &observed.clusters else { return Ok(Some(cluster)) };

@@ -36,7 +36,7 @@ fn table() -> Table {
 }
 
 fn cluster(shards: u32) -> Cluster {
-    Cluster { name: "qoeplane".to_owned(), shards }
+    Cluster { name: "qoeplane".to_owned(), shards, is_shared: shards > 1 }
 }
 
 fn desired(shards: Option<u32>) -> Desired {
