@@ -107,8 +107,10 @@ async fn serve(client: &Client, directory: &Path) -> kube::Result<()> {
                 && !volumes.contains_key(&name)
             {
                 let path = directory.join(&name);
-                let made = make(&path, claim);
-                made.unwrap_or_else(|error| eprintln!("no volume for {}: {error}", claim.name));
+                if let Err(error) = make(&path, claim) {
+                    eprintln!("no volume for the claim {}: {error}", claim.name);
+                    continue;
+                }
                 api.create(&PostParams::default(), &volume(&name, &path, claim)).await?;
             }
         }
