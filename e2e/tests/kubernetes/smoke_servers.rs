@@ -107,8 +107,10 @@ pub fn ports_are_forwarded(scenario: &Scenario) {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
+    // It writes a line for each connection as well, and would end if nobody could read it.
+    let mut output = BufReader::new(forward.stdout.take().unwrap());
     let mut line = String::new();
-    BufReader::new(forward.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    output.read_line(&mut line).unwrap();
     let address = line.split_whitespace().find(|word| word.starts_with("127.0.0.1:"));
     let mut answer = String::new();
     let asked =

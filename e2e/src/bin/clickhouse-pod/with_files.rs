@@ -3,14 +3,15 @@
 //! changes by a restart only, so it is stopped and started when they have changed.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
+use std::io::{Seek, SeekFrom};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use embedded::{Child, Given};
+use embedded::{Child, Connection, Given};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{DATA, ENGINE, STOP_WITHIN};
@@ -54,9 +55,15 @@ const PACKAGE_USERS: &str = "<clickhouse>
 </clickhouse>
 ";
 
+/// A server looks up again where its peers are; the library does it only when it is told to forget.
+const FORGET_ADDRESSES: &str = "SYSTEM DROP DNS CACHE";
+const FORGET_EVERY: Duration = Duration::from_secs(5);
+/// Who tells it.
+const NEIGHBOUR: &str = "stand_in";
+
 /// The library logs in to itself as `default`, once; nobody else can. Read last, whatever the mounted
-/// files make of that user.
-const ENGINE_USER: (&str, &str) = (
+/// files make of these users.
+const ENGINE_USERS: (&str, &str) = (
     "zzzz-engine.xml",
     r#"<clickhouse>
     <profiles><engine replace="replace"><max_sessions_for_user>1</max_sessions_for_user></engine></profiles>
@@ -71,6 +78,13 @@ const ENGINE_USER: (&str, &str) = (
                 <query>GRANT SYSTEM FLUSH LOGS ON *.*</query>
             </grants>
         </default>
+        <stand_in replace="replace">
+            <password></password>
+            <networks><ip>127.0.0.1</ip></networks>
+            <profile>default</profile>
+            <quota>default</quota>
+            <grants><query>GRANT SYSTEM DROP DNS CACHE ON *.*</query></grants>
+        </stand_in>
     </users>
 </clickhouse>
 "#,
@@ -102,6 +116,8 @@ pub async fn serve() -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut running = mounted()?;
     let mut child = start(&running)?;
+    std::thread::spawn(forget_addresses);
+    let mut shown = fs::metadata(LOG).map_or(0, |metadata| metadata.len());
     let mut seen = running.clone();
     let mut same = 0;
     let mut look = tokio::time::interval(LOOK);
@@ -110,6 +126,8 @@ pub async fn serve() -> anyhow::Result<()> {
             _ = terminate.recv() => break,
             _ = look.tick() => {}
         }
+        // What cannot be shown now is shown later, or in the error when the engine ends.
+        let _ = show_log(&mut shown);
         if let Some(ended) = child.ended()? {
             bail!("ClickHouse has ended: {ended}");
         }
@@ -127,6 +145,32 @@ pub async fn serve() -> anyhow::Result<()> {
     }
     child.stop(STOP_WITHIN)?;
     Ok(())
+}
+
+/// Copies what the engine has written since the last time to the pod's log.
+fn show_log(shown: &mut u64) -> std::io::Result<()> {
+    let mut log = File::open(LOG)?;
+    // It may have been cut short.
+    *shown = log.metadata()?.len().min(*shown);
+    log.seek(SeekFrom::Start(*shown))?;
+    *shown += std::io::copy(&mut log, &mut std::io::stderr())?;
+    Ok(())
+}
+
+fn forget_addresses() {
+    let connection = Connection {
+        url: format!("http://127.0.0.1:{}", PORTS.0),
+        http_port: PORTS.0,
+        tcp_port: PORTS.1,
+        user: NEIGHBOUR.to_owned(),
+        password_file: PathBuf::new(),
+        database: "default".to_owned(),
+    };
+    loop {
+        std::thread::sleep(FORGET_EVERY);
+        // While the engine is started again nobody answers.
+        let _ = connection.query_as(NEIGHBOUR, "", FORGET_ADDRESSES);
+    }
 }
 
 type Files = BTreeMap<PathBuf, Vec<u8>>;
@@ -175,6 +219,6 @@ fn lay_out(files: &Files) -> std::io::Result<()> {
         let Some(name) = path.file_name() else { continue };
         symlink(path, users.join(name))?;
     }
-    let (name, text) = ENGINE_USER;
+    let (name, text) = ENGINE_USERS;
     fs::write(users.join(name), text)
 }
