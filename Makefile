@@ -3,10 +3,10 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test cluster image quick lint bench docs manifests build clickhouse tools faults soak clean
+.PHONY: help demo test e2e cluster image quick lint bench docs manifests build clickhouse tools faults soak clean
 
 help: ## List all tasks
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: build clickhouse ## Receive simulated records and ask for them with SQL; no root needed, ends by itself
 	@scripts/demo
@@ -19,6 +19,11 @@ test: tools clickhouse ## All checks and tests, against a real ClickHouse, Kuber
 	scripts/build-images
 	@mkdir -p target; cargo test --release --workspace --no-fail-fast 2>&1 | tee target/test.log || failed=1; \
 	scripts/summary target/test.log; exit $${failed:-0}
+
+e2e: tools clickhouse ## The Kubernetes scenarios alone; CLICKHOUSE_IMAGE=NAME pulls a real server's image for them; needs root
+	scripts/build-kubernetes >/dev/null
+	scripts/build-images
+	cargo test --release --workspace --test kubernetes
 
 cluster: tools clickhouse ## A real Kubernetes with our image, for a person: until Ctrl-C; needs root
 	@scripts/build-images

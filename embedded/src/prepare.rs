@@ -86,14 +86,12 @@ pub(crate) fn lock(layout: &Layout) -> Result<File, ServerError> {
 pub(crate) fn prepare_locked(settings: &Settings, layout: &Layout) -> Result<Prepared, ServerError> {
     let engine = locate(settings.engine.as_deref())?;
     check_cpu(&engine)?;
-    for dir in
-        [&layout.data, &layout.cold, &layout.tmp, &layout.user_files, &layout.log_dir, &metadata_dir(layout)]
-    {
+    for dir in [&layout.data, &layout.cold, &layout.tmp, &layout.user_files, &layout.log_dir] {
         make_dir(dir)?;
     }
     let settings = with_ports(settings, layout)?;
     let password = password(&layout.password)?;
-    declare_system_database(layout)?;
+    declare_system_database(&layout.data)?;
 
     let same_disk = device(&layout.data)? == device(&layout.cold)?;
     let server = config::server_xml(&settings, layout, &engine, same_disk)?;
@@ -196,14 +194,12 @@ fn sha256_hex(text: &str) -> String {
     Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn metadata_dir(layout: &Layout) -> PathBuf {
-    layout.data.join("metadata")
-}
-
 /// Without this file the embedded engine gives the database `system` no place on disk, and system.query_log
 /// does not survive a restart.
-fn declare_system_database(layout: &Layout) -> Result<(), ServerError> {
-    let path = metadata_dir(layout).join("system.sql");
+pub(crate) fn declare_system_database(data: &Path) -> Result<(), ServerError> {
+    let directory = data.join("metadata");
+    make_dir(&directory)?;
+    let path = directory.join("system.sql");
     if path.exists() {
         return Ok(());
     }
@@ -214,7 +210,7 @@ fn device(path: &Path) -> Result<u64, ServerError> {
     Ok(fs::metadata(path).map_err(system("look at the data directory"))?.dev())
 }
 
-fn make_dir(path: &Path) -> Result<(), ServerError> {
+pub(crate) fn make_dir(path: &Path) -> Result<(), ServerError> {
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)

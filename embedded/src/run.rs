@@ -21,7 +21,7 @@ use crate::engine::Engine;
 use crate::error::{ServerError, system};
 use crate::library::{self, exit_now};
 use crate::log;
-use crate::prepare::{Prepared, absolute, check_port, lock, prepare_locked};
+use crate::prepare::{absolute, check_port, lock, prepare_locked};
 use crate::settings::{Layout, Settings};
 use crate::watcher::{Inputs, Watcher, stop_signals};
 
@@ -43,7 +43,12 @@ pub fn run_here(settings: &Settings) -> ExitCode {
 
 /// [`run_here`], with the bare exit code.
 pub(crate) fn run(settings: &Settings) -> u8 {
-    match serve(settings) {
+    end(serve(settings))
+}
+
+/// The exit code of a server that could not become the engine, and why on standard error.
+pub(crate) fn end(result: Result<Never, ServerError>) -> u8 {
+    match result {
         Ok(never) => match never {},
         Err(error) => {
             // The terminal (or the parent's pipe) is still ours here. If it is gone, nobody reads.
@@ -54,16 +59,10 @@ pub(crate) fn run(settings: &Settings) -> u8 {
 }
 
 /// A type without values: the function never returns one.
-enum Never {}
+pub(crate) enum Never {}
 
 fn serve(settings: &Settings) -> Result<Never, ServerError> {
-    if !die_with_parent()? {
-        // A parent blocks the signals for all threads; here nobody did, and another thread could take one.
-        let threads = std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
-        if threads > 1 {
-            return Err(ServerError::Threads { threads });
-        }
-    }
+    begin()?;
     let settings = absolute(settings)?;
     let layout = Layout::of(&settings);
     let lock = lock(&layout)?;
@@ -72,8 +71,37 @@ fn serve(settings: &Settings) -> Result<Never, ServerError> {
     check_port(prepared.settings.tcp_port)?;
     match &prepared.engine {
         Engine::Binary(path) => become_binary(path, &layout, &lock),
-        Engine::Library(path) => run_library(path, &layout, &prepared),
+        Engine::Library(path) => {
+            let (http_port, tcp_port) = (prepared.settings.http_port, prepared.settings.tcp_port);
+            let library = LibraryRun {
+                library: path,
+                config: &layout.config,
+                data: &layout.data,
+                tmp: &layout.tmp,
+                user_files: &layout.user_files,
+                log: &layout.log,
+                listen: vec![
+                    "--listen_host=127.0.0.1".to_owned(),
+                    format!("--http_port={http_port}"),
+                    format!("--tcp_port={tcp_port}"),
+                ],
+            };
+            run_library(&library, |log_start| lost_port(&layout.log, &prepared.settings, log_start))
+        }
     }
+}
+
+/// What a server's process does first: binds its life to its parent's, or makes sure that the signals
+/// will come to it.
+pub(crate) fn begin() -> Result<(), ServerError> {
+    if !die_with_parent()? {
+        // A parent blocks the signals for all threads; here nobody did, and another thread could take one.
+        let threads = std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
+        if threads > 1 {
+            return Err(ServerError::Threads { threads });
+        }
+    }
+    Ok(())
 }
 
 /// Asks the kernel for SIGKILL when the parent ends. Nothing orderly is needed then: acknowledged
@@ -107,7 +135,29 @@ fn become_binary(path: &Path, layout: &Layout, lock: &File) -> Result<Never, Ser
     Err(ServerError::Execute { path: path.to_owned(), source: command.exec() })
 }
 
-fn run_library(path: &Path, layout: &Layout, prepared: &Prepared) -> Result<Never, ServerError> {
+/// How the library is to run.
+pub(crate) struct LibraryRun<'a> {
+    /// `libchdb.so`.
+    pub library: &'a Path,
+    /// The server configuration.
+    pub config: &'a Path,
+    /// ClickHouse's own path.
+    pub data: &'a Path,
+    /// For what need not survive.
+    pub tmp: &'a Path,
+    /// Where dictionaries from files may read.
+    pub user_files: &'a Path,
+    /// What it writes to standard output and error.
+    pub log: &'a Path,
+    /// Options that say where to listen; without any the configuration says it.
+    pub listen: Vec<String>,
+}
+
+/// Becomes the library. `taken` finds in the log, from a length on, a port that was not free.
+pub(crate) fn run_library(
+    run: &LibraryRun,
+    taken: impl FnOnce(u64) -> Option<u16>,
+) -> Result<Never, ServerError> {
     // Blocked before the library starts its threads, which inherit this.
     stop_signals().thread_block().map_err(system("block signals"))?;
     // The engine reads statements from two pipes: the first starts the listeners, the second stays open
@@ -117,54 +167,46 @@ fn run_library(path: &Path, layout: &Layout, prepared: &Prepared) -> Result<Neve
     let mut start_writer = File::from(start_writer);
     start_writer.write_all(START).map_err(system("write to a pipe"))?;
     drop(start_writer);
-    let entry = library::load(path)?;
-    let arguments = library_arguments(layout, &prepared.settings, start.as_raw_fd(), control.as_raw_fd())?;
+    let entry = library::load(run.library)?;
+    let arguments = library_arguments(run, start.as_raw_fd(), control.as_raw_fd())?;
 
-    let log_start = log::length(&layout.log);
+    let log_start = log::length(run.log);
     let mut stderr = File::from(
         std::io::stderr().as_fd().try_clone_to_owned().map_err(system("keep the standard error"))?,
     );
-    let terminal = redirect(layout)?;
+    let terminal = redirect(run.log)?;
     // Where the library lets dictionaries read files: below its directory, not below user_files_path.
-    std::env::set_current_dir(&layout.user_files).map_err(system("enter the directory user_files"))?;
+    std::env::set_current_dir(run.user_files).map_err(system("enter the directory user_files"))?;
     let inputs = Inputs { statements: File::from(control_writer), terminal };
-    let stopping = Watcher::start(layout.log.clone(), inputs)?;
+    let stopping = Watcher::start(run.log.to_owned(), inputs)?;
 
     entry.run(arguments);
 
     if stopping.load(Ordering::SeqCst) {
         exit_now(0);
     }
-    let error = explain(layout, &prepared.settings, log_start);
+    let error = explain(run, log_start, taken(log_start));
     let _ = writeln!(stderr, "{error}");
     exit_now(error.exit_code())
 }
 
-fn library_arguments(
-    layout: &Layout,
-    settings: &Settings,
-    start: RawFd,
-    control: RawFd,
-) -> Result<Vec<CString>, ServerError> {
+fn library_arguments(run: &LibraryRun, start: RawFd, control: RawFd) -> Result<Vec<CString>, ServerError> {
     let path = |option: &str, path: &Path| [option.as_bytes(), path.as_os_str().as_bytes()].concat();
-    let arguments = [
-        b"clickhouse".to_vec(),
-        path("--config-file=", &layout.config),
-        path("--path=", &layout.data),
-        b"--listen_host=127.0.0.1".to_vec(),
-        format!("--http_port={}", settings.http_port).into_bytes(),
-        format!("--tcp_port={}", settings.tcp_port).into_bytes(),
+    let mut arguments =
+        vec![b"clickhouse".to_vec(), path("--config-file=", run.config), path("--path=", run.data)];
+    arguments.extend(run.listen.iter().map(|option| option.clone().into_bytes()));
+    arguments.extend([
         // See `redirect`.
         b"--interactive".to_vec(),
         b"--disable_suggestion".to_vec(),
-        path("--history_file=", &layout.tmp.join("history")),
+        path("--history_file=", &run.tmp.join("history")),
         format!("--queries-file=/proc/self/fd/{start}").into_bytes(),
         format!("--queries-file=/proc/self/fd/{control}").into_bytes(),
-    ];
+    ]);
     arguments
         .into_iter()
         .map(|argument| {
-            CString::new(argument).map_err(|_| ServerError::OddPath { path: layout.root.clone() })
+            CString::new(argument).map_err(|_| ServerError::OddPath { path: run.data.to_owned() })
         })
         .collect()
 }
@@ -175,9 +217,8 @@ fn library_arguments(
 /// Without a terminal the engine takes itself for a script and ends the whole process (SIGABRT) at the
 /// first connection that breaks off or logs in wrongly. With one, and `--interactive`, such a connection
 /// is closed and nothing else happens.
-fn redirect(layout: &Layout) -> Result<OwnedFd, ServerError> {
-    let log = log::open(&layout.log)
-        .map_err(|source| ServerError::NotWritable { path: layout.log.clone(), source })?;
+fn redirect(log: &Path) -> Result<OwnedFd, ServerError> {
+    let log = log::open(log).map_err(|source| ServerError::NotWritable { path: log.to_owned(), source })?;
     let pair = openpty(None, None).map_err(system("make a terminal"))?;
     // Nothing that the engine starts may hold the terminal open.
     fcntl(&pair.master, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).map_err(system("make a terminal"))?;
@@ -188,15 +229,15 @@ fn redirect(layout: &Layout) -> Result<OwnedFd, ServerError> {
 }
 
 /// What stopped the engine, as far as its log tells.
-fn explain(layout: &Layout, settings: &Settings, log_start: u64) -> ServerError {
-    let tail = log::tail(&layout.log, log_start);
+fn explain(run: &LibraryRun, log_start: u64, taken: Option<u16>) -> ServerError {
+    let tail = log::tail(run.log, log_start);
     if tail.contains("Cannot lock file") {
-        return ServerError::Locked { path: layout.data.clone() };
+        return ServerError::Locked { path: run.data.to_owned() };
     }
-    if let Some(port) = lost_port(&layout.log, settings, log_start) {
+    if let Some(port) = taken {
         return ServerError::PortTaken { port };
     }
-    ServerError::EngineStopped { log: layout.log.clone(), tail }
+    ServerError::EngineStopped { log: run.log.to_owned(), tail }
 }
 
 /// The port that somebody else took between our look at it and the engine's attempt to listen.

@@ -1,17 +1,13 @@
 //! ClickHouse in a pod: a Deployment of the engine's image with a volume, a Secret, a Service.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use super::certificates::certificate_for;
-use super::namespace::run;
+use super::requirements::STAND_IN;
+use super::server::{self, Cut, READY_WITHIN};
 use super::{Scenario, wait_until};
 
-const IMAGE: &str = "localhost/clickhouse-test:26.7.3";
 const USER: &str = "qoe";
-const READY_WITHIN: Duration = Duration::from_secs(180);
-const ANSWERED_WITHIN: Duration = Duration::from_secs(60);
 
 /// How ClickHouse is to run.
 #[derive(Clone, Debug)]
@@ -39,7 +35,7 @@ pub struct ClickHouse<'a> {
     scenario: &'a Scenario,
     options: ClickHouseOptions,
     address: String,
-    cut: Vec<String>,
+    cut: Cut,
 }
 
 impl<'a> ClickHouse<'a> {
@@ -55,7 +51,7 @@ impl<'a> ClickHouse<'a> {
         for object in objects(&options, &address) {
             scenario.apply(&object.to_string());
         }
-        let clickhouse = ClickHouse { scenario, options, address, cut: Vec::new() };
+        let clickhouse = ClickHouse { scenario, options, address, cut: Cut::default() };
         clickhouse.wait_ready();
         clickhouse
     }
@@ -87,35 +83,17 @@ impl<'a> ClickHouse<'a> {
 
     /// The answer to a statement, tried again while the server cannot be reached.
     pub fn query(&self, sql: &str) -> String {
-        wait_until(&format!("the answer to {sql}"), ANSWERED_WITHIN, || match self.try_query(sql) {
-            Ok(answer) => Ok(Ok(answer)),
-            Err(error) if error.starts_with("ClickHouse: ") => Ok(Err(error)),
-            Err(error) => Err(error),
-        })
-        .unwrap_or_else(|error| panic!("{sql}: {error}"))
+        server::answer(sql, || self.try_query(sql))
     }
 
     /// The answer to a statement, asked once; an error of ClickHouse begins with `ClickHouse: `.
     pub fn try_query(&self, sql: &str) -> Result<String, String> {
-        let agent: ureq::Agent = ureq::Agent::config_builder()
-            .timeout_global(Some(Duration::from_secs(30)))
-            .http_status_as_error(false)
-            .build()
-            .into();
-        let mut answer = agent
-            .post(format!("{}/?wait_end_of_query=1", self.url()))
-            .header("X-ClickHouse-User", USER)
-            .header("X-ClickHouse-Key", &self.options.password)
-            .send(sql)
-            .map_err(|error| error.to_string())?;
-        let text = answer.body_mut().read_to_string().map_err(|error| error.to_string())?;
-        if answer.status() == 200 { Ok(text) } else { Err(format!("ClickHouse: {}", text.trim())) }
+        server::ask(&self.url(), USER, &self.options.password, sql)
     }
 
     /// [`ClickHouse::query`] for one number.
     pub fn number(&self, sql: &str) -> u64 {
-        let answer = self.query(sql);
-        answer.trim().parse().unwrap_or_else(|_| panic!("{sql}: no number: {answer}"))
+        server::number(sql, &self.query(sql))
     }
 
     /// Its pod, if there is one that is not ending.
@@ -149,23 +127,12 @@ impl<'a> ClickHouse<'a> {
     /// Throws away every packet from and to the pod until [`ClickHouse::heal`]: peers see time-outs.
     /// The pod's own probes fail too, so it becomes unready, but is not restarted.
     pub fn cut(&mut self) {
-        let pod = self.pod().unwrap();
-        let address = pod["status"]["podIP"].as_str().unwrap();
-        for rule in [
-            format!("FORWARD -d {address} -j DROP"),
-            format!("FORWARD -s {address} -j DROP"),
-            format!("OUTPUT -d {address} -j DROP"),
-        ] {
-            run("iptables", &format!("-w -I {rule}")).unwrap();
-            self.cut.push(rule);
-        }
+        self.cut.cut(&self.pod().unwrap());
     }
 
     /// Ends [`ClickHouse::cut`].
     pub fn heal(&mut self) {
-        for rule in self.cut.drain(..) {
-            run("iptables", &format!("-w -D {rule}")).unwrap();
-        }
+        self.cut.heal();
     }
 
     /// Waits until the server answers through its Service.
@@ -250,7 +217,7 @@ fn objects(options: &ClickHouseOptions, address: &str) -> Vec<Value> {
                     },
                     "containers": [{
                         "name": "clickhouse",
-                        "image": IMAGE,
+                        "image": STAND_IN,
                         "imagePullPolicy": "Never",
                         "ports": [{"name": "http", "containerPort": 8123}, {"name": "https", "containerPort": 8443}],
                         "readinessProbe": {"httpGet": {"path": "/ping", "port": "http"}, "periodSeconds": 1},

@@ -20,6 +20,7 @@ pub(super) struct Daemons {
     pub containerd: Daemon,
     pub kubelet: Daemon,
     pub proxy: Daemon,
+    pub dns: Daemon,
 }
 
 impl Daemons {
@@ -99,14 +100,17 @@ impl Daemons {
                 "--conntrack-max-per-core=0",
             ]),
         );
-        let daemons = Daemons { etcd, api_server, controller_manager, scheduler, containerd, kubelet, proxy };
+        let dns = start("cluster-dns", &binaries.join("cluster-dns"), words(&["-conf", &at("Corefile")]));
+        let daemons =
+            Daemons { etcd, api_server, controller_manager, scheduler, containerd, kubelet, proxy, dns };
         Ok((daemons, loading))
     }
 
     /// Panics with its log if one has ended.
     pub fn must_run(&mut self) {
-        let Daemons { etcd, api_server, controller_manager, scheduler, containerd, kubelet, proxy } = self;
-        for daemon in [etcd, api_server, controller_manager, scheduler, containerd, kubelet, proxy] {
+        let Daemons { etcd, api_server, controller_manager, scheduler, containerd, kubelet, proxy, dns } =
+            self;
+        for daemon in [etcd, api_server, controller_manager, scheduler, containerd, kubelet, proxy, dns] {
             daemon.must_run();
         }
     }

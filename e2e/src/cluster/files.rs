@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use super::namespace::run;
-use super::network::{NODE_ADDRESS, POD_RANGE};
+use super::network::{CLUSTER_DOMAIN, NODE_ADDRESS, POD_RANGE};
 use super::requirements::CNI_PLUGINS;
 
 /// Where the API server answers.
@@ -37,6 +37,7 @@ pub(super) fn write(directory: &Path) -> Result<(), String> {
     put(&directory.join("cni/10-pods.conflist"), &network(directory))?;
     put(&directory.join("containerd.toml"), &containerd(directory))?;
     put(&directory.join("kubelet.yaml"), &kubelet(directory))?;
+    put(&directory.join("Corefile"), &dns(directory))?;
     let keys = directory.join("keys").display().to_string();
     run("openssl", &format!("genrsa -out {keys}/service-accounts.key 2048"))?;
     run(
@@ -134,6 +135,8 @@ authorization: {{mode: AlwaysAllow}}
 containerRuntimeEndpoint: unix://{directory}/containerd.sock
 cgroupDriver: cgroupfs
 cgroupRoot: /{group}
+clusterDNS: [{NODE_ADDRESS}]
+clusterDomain: {CLUSTER_DOMAIN}
 failSwapOn: false
 failCgroupV1: false
 localStorageCapacityIsolation: false
@@ -147,6 +150,25 @@ nodeStatusUpdateFrequency: 5s
 serializeImagePulls: false
 shutdownGracePeriod: 0s
 "#
+    )
+}
+
+/// Names outside of the cluster do not exist. Nothing is kept: a test need not wait for an old answer's end.
+fn dns(directory: &Path) -> String {
+    let kubeconfig = directory.join("kubeconfig/admin");
+    format!(
+        r#".:53 {{
+    bind {NODE_ADDRESS}
+    errors
+    kubernetes {CLUSTER_DOMAIN} {{
+        kubeconfig {}
+    }}
+    template ANY ANY {{
+        rcode NXDOMAIN
+    }}
+}}
+"#,
+        kubeconfig.display()
     )
 }
 

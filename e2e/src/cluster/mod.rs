@@ -1,5 +1,5 @@
 //! A real Kubernetes for tests: API server, controller manager, scheduler, kubelet with containerd,
-//! kube-proxy, on one node, in namespaces of its own ([`inside`]). Pods have 198.18.0.0/24, Services
+//! kube-proxy, CoreDNS, on one node, in namespaces of its own ([`inside`]). Pods have 198.18.0.0/24, Services
 //! 198.19.0.0/24; both are reached from this program as from a node.
 //!
 //! Nothing here may touch the machine outside the namespaces, and nothing may outlive the program.
@@ -10,6 +10,7 @@ mod daemon;
 mod daemons;
 mod fake_node;
 mod files;
+mod managed;
 mod namespace;
 mod network;
 mod objects;
@@ -17,6 +18,7 @@ mod operator;
 mod report;
 mod requirements;
 mod scenario;
+mod server;
 mod volumes;
 mod wait;
 
@@ -31,11 +33,13 @@ use nix::sys::signal::Signal;
 
 pub use clickhouse::{ClickHouse, ClickHouseOptions};
 pub use fake_node::FakeNode;
+pub use managed::Managed;
 pub use namespace::{Reach, inside};
 pub use network::NODE_ADDRESS;
 pub use operator::Operator;
+pub use requirements::clickhouse_image;
 pub use scenario::Scenario;
-pub use volumes::STORAGE_CLASS;
+pub use volumes::{SMALL_STORAGE_CLASS, STORAGE_CLASS};
 pub use wait::{stays, wait_until};
 
 use daemons::Daemons;
@@ -66,9 +70,7 @@ impl Cluster {
         let begun = Instant::now();
         let directory = namespace::directory().ok_or("call cluster::inside first")?;
         let binaries = requirements::binaries()?;
-        let images = ["pause.tar", "qoe.tar", "clickhouse-test.tar"]
-            .map(|name| requirements::images().map(|images| images.join(name)));
-        let images = images.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let images = requirements::archives()?;
         network::prepare(&directory)?;
         if reach == Reach::Machine {
             network::join_machine()?;
@@ -99,7 +101,7 @@ impl Cluster {
             started_in: Duration::ZERO,
             _volumes: volumes,
         };
-        cluster.apply(&volumes::storage_class().to_string())?;
+        cluster.apply(&volumes::storage_classes().to_string())?;
         cluster.apply(&proxy_rights().to_string())?;
         wait_until("the node to be ready", READY_WITHIN, || {
             cluster.daemons().must_run();

@@ -15,6 +15,18 @@ pub(super) const POD_RANGE: &str = "198.18.0.0/24";
 /// The Services' addresses.
 pub(super) const SERVICE_RANGE: &str = "198.19.0.0/24";
 
+/// Names of Services and pods end in it.
+pub(super) const CLUSTER_DOMAIN: &str = "cluster.local";
+
+/// How names are looked up by programs on the node, the same as in pods but for the pod's own namespace.
+const NAMES: [(&str, &str); 2] = [
+    (
+        "/etc/resolv.conf",
+        "nameserver 198.18.255.1\nsearch cluster.local svc.cluster.local\noptions ndots:5\n",
+    ),
+    ("/etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n"),
+];
+
 /// Kernel settings that kubelet insists on and that are the machine's own: kubelet sees files that say so.
 const KERNEL_SETTINGS: [(&str, &str); 6] = [
     ("vm/overcommit_memory", "1"),
@@ -42,17 +54,23 @@ pub(super) fn prepare(directory: &Path) -> Result<(), String> {
         fs::create_dir_all(place).map_err(|error| format!("cannot make {}: {error}", place.display()))?;
         run("mount", &format!("-t tmpfs -o mode=0755 tmpfs {}", place.display()))?;
     }
-    let fakes = directory.join("kernel");
     for (name, value) in KERNEL_SETTINGS {
-        let (real, fake) = (Path::new("/proc/sys").join(name), fakes.join(name.replace('/', ".")));
-        if !real.exists() {
-            continue;
-        }
-        fs::create_dir_all(&fakes).map_err(|error| error.to_string())?;
-        fs::write(&fake, format!("{value}\n")).map_err(|error| error.to_string())?;
-        run("mount", &format!("--bind {} {}", fake.display(), real.display()))?;
+        cover(directory, &Path::new("/proc/sys").join(name), &format!("{value}\n"))?;
+    }
+    for (path, text) in NAMES {
+        cover(directory, Path::new(path), text)?;
     }
     Ok(())
+}
+
+/// Shows another content in the place of one of the machine's files, if it is there.
+fn cover(directory: &Path, real: &Path, text: &str) -> Result<(), String> {
+    let Ok(real) = real.canonicalize() else { return Ok(()) };
+    let covers = directory.join("covers");
+    let cover = covers.join(real.display().to_string().trim_start_matches('/').replace('/', "."));
+    let written = fs::create_dir_all(&covers).and_then(|()| fs::write(&cover, text));
+    written.map_err(|error| format!("cannot write {}: {error}", cover.display()))?;
+    run("mount", &format!("--bind {} {}", cover.display(), real.display())).map(drop)
 }
 
 /// Takes the inner end of the interface to the machine into use.

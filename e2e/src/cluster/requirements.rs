@@ -6,7 +6,12 @@ use std::path::{Path, PathBuf};
 /// Where Debian puts the network plugins.
 pub(super) const CNI_PLUGINS: &str = "/usr/lib/cni";
 
-const PROGRAMS: [&str; 12] = [
+/// The image that stands in for a ClickHouse server: the embedded engine in a pod.
+pub(super) const STAND_IN: &str = "localhost/clickhouse-test:26.7.3";
+/// Names the image of managed servers, if it is not the stand-in: `make e2e CLICKHOUSE_IMAGE=...`.
+const IMAGE_VARIABLE: &str = "CLICKHOUSE_IMAGE";
+
+const PROGRAMS: [&str; 13] = [
     "setpriv",
     "unshare",
     "ip",
@@ -19,6 +24,7 @@ const PROGRAMS: [&str; 12] = [
     "runc",
     "openssl",
     "nsenter",
+    "findmnt",
 ];
 
 /// Fails, with what to do, where no cluster can run. Never skips: a test that does not run must not pass.
@@ -53,8 +59,28 @@ pub(super) fn binaries() -> Result<PathBuf, String> {
     Ok(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()))
 }
 
+/// The image for the servers that an operator runs: what the environment variable `CLICKHOUSE_IMAGE`
+/// names, else the stand-in. The node has it.
+pub fn clickhouse_image() -> String {
+    real_image().unwrap_or_else(|| STAND_IN.to_string())
+}
+
+fn real_image() -> Option<String> {
+    std::env::var(IMAGE_VARIABLE).ok().filter(|image| !image.is_empty())
+}
+
+/// The archives of all images that the node shall have.
+pub(super) fn archives() -> Result<Vec<PathBuf>, String> {
+    let images = images()?;
+    let mut names = vec!["pause.tar", "qoe.tar", "clickhouse-test.tar"];
+    if real_image().is_some() {
+        names.push("clickhouse.tar");
+    }
+    Ok(names.into_iter().map(|name| images.join(name)).collect())
+}
+
 /// The directory with the images' archives: `QOE_IMAGES`, else `images` in the directory that cargo builds in.
-pub(super) fn images() -> Result<PathBuf, String> {
+fn images() -> Result<PathBuf, String> {
     if let Some(path) = std::env::var_os("QOE_IMAGES") {
         return Ok(path.into());
     }

@@ -43,6 +43,7 @@ mod nodes;
 mod robust;
 mod secure;
 mod smoke;
+mod smoke_servers;
 mod support;
 mod upgrade;
 mod wrong_objects;
@@ -60,6 +61,12 @@ fn scenarios() -> Vec<Trial> {
         together("smoke::our_image_runs", smoke::our_image_runs),
         together("smoke::nodes_are_made_up", smoke::nodes_are_made_up),
         together("smoke::clickhouse_keeps_its_rows", smoke::clickhouse_keeps_its_rows),
+        together("smoke_servers::names_are_found", smoke_servers::names_are_found),
+        together("smoke_servers::ports_are_forwarded", smoke_servers::ports_are_forwarded),
+        together(
+            "smoke_servers::a_server_is_configured_by_files",
+            smoke_servers::a_server_is_configured_by_files,
+        ),
         together("main_job::the_contract_runs", main_job::the_contract_runs),
         together("life_in_git::a_life_in_git", life_in_git::a_life_in_git),
         together("drain::a_pod_is_deleted_while_senders_send", drain::a_pod_is_deleted_while_senders_send),

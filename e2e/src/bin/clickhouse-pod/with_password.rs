@@ -1,6 +1,6 @@
-//! The program of the image that stands in for a ClickHouse server in pods: the embedded engine, which
+//! The server with one user, `qoe`, whose password is in a mounted Secret: the embedded engine, which
 //! serves loopback only, and a relay in front of it that serves the pod's address, with TLS if there is a
-//! certificate. Data in `/var/lib/clickhouse`; the password of the user `qoe` from a mounted Secret.
+//! certificate.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -18,41 +18,28 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_rustls::TlsAcceptor;
 
-const DATA: &str = "/var/lib/clickhouse";
+use crate::{DATA, ENGINE, STOP_WITHIN};
+
 const PASSWORD: &str = "/etc/clickhouse-test/password/password";
 const CERTIFICATE: &str = "/etc/clickhouse-test/tls/tls.crt";
 const KEY: &str = "/etc/clickhouse-test/tls/tls.key";
-const ENGINE: &str = "/opt/libchdb.so";
 const ENGINE_PORTS: (u16, u16) = (28_123, 29_000);
 const HTTP: &str = "0.0.0.0:8123";
 const HTTPS: &str = "0.0.0.0:8443";
-const STOP_WITHIN: Duration = Duration::from_secs(25);
 
-fn main() -> ExitCode {
-    // Must be the first thing that the engine's process does: no thread may exist before.
-    if let [_, option, settings] = std::env::args().collect::<Vec<_>>().as_slice()
-        && option == "--engine"
-    {
-        return match Settings::read(Path::new(settings)) {
-            Ok(settings) => embedded::run_here(&settings),
-            Err(error) => {
-                eprintln!("{error}");
-                ExitCode::FAILURE
-            }
-        };
-    }
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    let result = runtime.context("cannot start").and_then(|runtime| runtime.block_on(serve()));
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
+/// Becomes the engine.
+pub fn engine(settings: &Path) -> ExitCode {
+    match Settings::read(settings) {
+        Ok(settings) => embedded::run_here(&settings),
         Err(error) => {
-            eprintln!("{error:#}");
+            eprintln!("{error}");
             ExitCode::FAILURE
         }
     }
 }
 
-async fn serve() -> anyhow::Result<()> {
+/// Serves until SIGTERM.
+pub async fn serve() -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let directory = Path::new(DATA).join("clickhouse");
     fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
