@@ -1,5 +1,6 @@
 //! The way to the API server, as kubectl finds it, and its refusals in words that say what to do.
 
+use std::fmt::Display;
 use std::path::PathBuf;
 
 use anyhow::{Context, anyhow};
@@ -47,17 +48,25 @@ impl Target {
     async fn config(&self) -> anyhow::Result<Config> {
         let context = KubeConfigOptions { context: self.context.clone(), ..KubeConfigOptions::default() };
         if let Some(path) = &self.kubeconfig {
-            let unusable = || format!("the kubeconfig {} cannot be used", path.display());
-            let file = Kubeconfig::read_from(path).with_context(unusable)?;
-            return Config::from_custom_kubeconfig(file, &context).await.with_context(unusable);
+            let what = format!("the kubeconfig {} cannot be used", path.display());
+            let file = Kubeconfig::read_from(path).map_err(|error| unusable(&what, &error))?;
+            let config = Config::from_custom_kubeconfig(file, &context).await;
+            return config.map_err(|error| unusable(&what, &error));
         }
         if self.context.is_some() {
-            return Config::from_kubeconfig(&context).await.context("the kubeconfig cannot be used");
+            let config = Config::from_kubeconfig(&context).await;
+            return config.map_err(|error| unusable("the kubeconfig cannot be used", &error));
         }
-        Config::infer()
-            .await
-            .context("no way to a cluster: name a kubeconfig with --kubeconfig or in $KUBECONFIG")
+        let config = Config::infer().await;
+        let what = "no way to a cluster: name a kubeconfig with --kubeconfig or in $KUBECONFIG";
+        config.map_err(|error| unusable(what, &error))
     }
+}
+
+/// Only the first line of why: the others may quote the kubeconfig, and with it a token.
+fn unusable(what: &str, error: &impl Display) -> anyhow::Error {
+    let words = error.to_string();
+    anyhow!("{what}: {}", words.lines().next().unwrap_or_default())
 }
 
 impl Access {
@@ -106,6 +115,15 @@ mod tests {
         let status = serde_json::json!({"code": code, "message": "its words"});
         let error = Error::Api(serde_json::from_value(status).map(Box::new).unwrap());
         format!("{:#}", explain("get", "secrets/x", "isp", error))
+    }
+
+    #[test]
+    fn a_kubeconfig_that_cannot_be_read_is_not_quoted() {
+        let text = "users:\n  - name: admin\n    user: {token: secret-token\ncontexts: []\n";
+        let error = Kubeconfig::from_yaml(text).unwrap_err();
+        let said = format!("{:?}", unusable("the kubeconfig x cannot be used", &error));
+        assert!(said.starts_with("the kubeconfig x cannot be used: failed to parse"), "{said}");
+        assert!(!said.contains("secret-token"), "{said}");
     }
 
     #[test]

@@ -55,11 +55,7 @@ fn screen(head: &Head, status: &QoeCollectorStatus) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail, here and below.
     let _ = writeln!(text, "{}: {}", head.name, summary(head, status));
-    let wrong: Vec<&Condition> = status.conditions.iter().filter(|condition| !is_well(condition)).collect();
-    for condition in wrong {
-        let Condition { type_, status, reason, message, .. } = condition;
-        let _ = writeln!(text, "  {type_} is {status}, {reason}: {message}");
-    }
+    conditions(&mut text, &status.conditions);
     if !status.receivers.is_empty() {
         text.push_str("\nreceivers\n");
         receivers(&mut text, &status.receivers);
@@ -103,6 +99,26 @@ fn summary(head: &Head, status: &QoeCollectorStatus) -> String {
         );
     }
     summary
+}
+
+/// What is not as it should be; conditions that say the same stand in one line.
+fn conditions(text: &mut String, conditions: &[Condition]) {
+    let mut lines: Vec<(String, &Condition)> = Vec::new();
+    for condition in conditions.iter().filter(|condition| !is_well(condition)) {
+        let what = format!("{} is {}", condition.type_, condition.status);
+        let same = |line: &&mut (String, &Condition)| {
+            line.1.reason == condition.reason && line.1.message == condition.message
+        };
+        match lines.iter_mut().find(same) {
+            Some((said, _)) => {
+                let _ = write!(said, ", {what}");
+            }
+            None => lines.push((what, condition)),
+        }
+    }
+    for (what, condition) in lines {
+        let _ = writeln!(text, "  {what}, {}: {}", condition.reason, condition.message);
+    }
 }
 
 fn is_well(condition: &Condition) -> bool {

@@ -24,6 +24,7 @@ fn one_screen() {
         "receiversReady": "1/2",
         "conditions": [
             condition("Ready", "False", "NotReady", "1 of 2 receivers are ready"),
+            condition("ReceiversReady", "False", "NotReady", "1 of 2 receivers are ready"),
             condition("Stalled", "False", "Progressing", "nothing waits for a person"),
             condition("SchemaReady", "True", "UpToDate", "the tables are as they should be"),
             condition("StorageFits", "Unknown", "NoRecordYet", "the rate is not known yet"),
@@ -53,7 +54,7 @@ fn one_screen() {
     }));
     let expected = "\
 isp/main: not ready, receivers 1/2 of version 0.5.0
-  Ready is False, NotReady: 1 of 2 receivers are ready
+  Ready is False, ReceiversReady is False, NotReady: 1 of 2 receivers are ready
   StorageFits is Unknown, NoRecordYet: the rate is not known yet
 
 receivers
