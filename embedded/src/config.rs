@@ -20,6 +20,7 @@ pub(crate) fn server_xml(
     let cold = directory(&layout.cold)?;
     let tmp = directory(&layout.tmp)?;
     let user_files = directory(&layout.user_files)?;
+    let backups = directory(&layout.backups)?;
     let users = text(&layout.users)?;
     let logging = logging_xml(layout, engine)?;
     let memory = memory_xml(settings.max_memory);
@@ -32,6 +33,7 @@ pub(crate) fn server_xml(
     <path>{data}</path>
     <tmp_path>{tmp}</tmp_path>
     <user_files_path>{user_files}</user_files_path>
+    <backups><allowed_path>{backups}</allowed_path></backups>
     <users_config>{users}</users_config>
     <default_profile>default</default_profile>
     <timezone>UTC</timezone>

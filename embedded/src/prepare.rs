@@ -31,6 +31,8 @@ pub struct Prepared {
     pub connection: Connection,
     /// Directory that dictionaries from files are read from.
     pub user_files: PathBuf,
+    /// Directory of `BACKUP ... TO File(...)`.
+    pub backups: PathBuf,
     /// The server's log.
     pub log: PathBuf,
 }
@@ -86,7 +88,9 @@ pub(crate) fn lock(layout: &Layout) -> Result<File, ServerError> {
 pub(crate) fn prepare_locked(settings: &Settings, layout: &Layout) -> Result<Prepared, ServerError> {
     let engine = locate(settings.engine.as_deref())?;
     check_cpu(&engine)?;
-    for dir in [&layout.data, &layout.cold, &layout.tmp, &layout.user_files, &layout.log_dir] {
+    for dir in
+        [&layout.data, &layout.cold, &layout.tmp, &layout.user_files, &layout.backups, &layout.log_dir]
+    {
         make_dir(dir)?;
     }
     let settings = with_ports(settings, layout)?;
@@ -114,6 +118,7 @@ pub(crate) fn prepare_locked(settings: &Settings, layout: &Layout) -> Result<Pre
         engine,
         connection,
         user_files: layout.user_files.clone(),
+        backups: layout.backups.clone(),
         log: layout.log.clone(),
     })
 }

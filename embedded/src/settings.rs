@@ -73,6 +73,8 @@ pub(crate) struct Layout {
     pub tmp: PathBuf,
     /// Where `file()` and dictionaries from files may read.
     pub user_files: PathBuf,
+    /// The only place that `BACKUP ... TO File(...)` may write to.
+    pub backups: PathBuf,
     /// Directory of the server's log.
     pub log_dir: PathBuf,
     /// The server's log.
@@ -101,6 +103,7 @@ impl Layout {
             cold: settings.cold_dir.clone().unwrap_or_else(|| root.join("cold")),
             tmp: root.join("tmp"),
             user_files: root.join("user_files"),
+            backups: root.join("backups"),
             log: log_dir.join("server.log"),
             log_dir,
             config: root.join("config.xml"),

@@ -17,8 +17,9 @@ pub struct Options {
     output: Output,
 }
 
+/// How balances are printed.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Output {
+pub enum Output {
     /// For people
     Text,
     /// The whole status document

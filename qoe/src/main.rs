@@ -1,5 +1,5 @@
 //! `qoe`, the one binary: a whole system on one machine (`up`), its parts (`receiver`,
-//! `clickhouse-server`), and questions to it (`query`, `ledger`, `journal`, `dictionaries`). This file only finds the
+//! `clickhouse-server`), and questions to it (`query`, `ledger`, `journal`, `dictionaries`, `kubectl`). This file only finds the
 //! subcommand; each has a file of its own.
 
 mod clickhouse_server;
@@ -7,6 +7,7 @@ mod data_dir;
 mod dictionaries;
 mod file_limit;
 mod journal;
+mod kubectl;
 mod ledger;
 mod logging;
 mod operator_process;
@@ -48,6 +49,8 @@ enum Command {
     Receiver(receiver_process::Options),
     /// Run the Kubernetes operator
     Operator(operator_process::Options),
+    /// Ask and steer what runs on Kubernetes; also as kubectl's plugin, by a link named kubectl-qoe
+    Kubectl(kubectl::Options),
     /// Run the embedded ClickHouse; started by `qoe up`
     #[command(hide = true)]
     ClickhouseServer(clickhouse_server::Options),
@@ -56,6 +59,9 @@ enum Command {
 fn main() -> ExitCode {
     // Two libraries may each bring one, and rustls panics rather than to choose. Fails only if there is one.
     let _ = rustls::crypto::ring::default_provider().install_default();
+    if kubectl::is_plugin(std::env::args_os().next().as_deref()) {
+        return exit_code(kubectl::run_plugin());
+    }
     let result = match Arguments::parse().command {
         Command::Up(options) => up::run(&options),
         Command::Query(options) => query::run(&options),
@@ -66,9 +72,14 @@ fn main() -> ExitCode {
         Command::Simulate(options) => run_simulator(options),
         Command::Receiver(options) => receiver_process::run(&options),
         Command::Operator(options) => operator_process::run(options),
+        Command::Kubectl(options) => kubectl::run(&options),
         // Must be the first thing that this process does: no thread may exist before.
         Command::ClickhouseServer(options) => return clickhouse_server::run(&options),
     };
+    exit_code(result)
+}
+
+fn exit_code(result: anyhow::Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
