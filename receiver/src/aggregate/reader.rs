@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -19,11 +19,14 @@ use super::options::{AggregatorOptions, AggregatorStatus, Opened};
 use super::outbox::{Flush, Outbox, OutboxInsert, Standing};
 use crate::decode::{Decoder, DecoderState, Origin};
 use crate::enrich::{Enricher, Knowledge};
-use crate::insert::{BLOCK_BYTES, Failure, MAX_BLOCK_ROWS, Target};
+use crate::insert::{BLOCK_BYTES, Bound, Failure, MAX_BLOCK_ROWS, Shards, Target};
+use crate::journal::frame::crc32c;
 use crate::journal::{Fsync, Journal, JournalReader, Position, lock};
 use crate::ledger;
 
 const IDLE: Duration = Duration::from_millis(20);
+/// A shard that does not answer within this gets no flush: it would hold up all that follow.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LAST_PAUSE: Duration = Duration::from_secs(5);
 /// Groups that a flush has at most: about 80 MB while they are gathered.
@@ -43,7 +46,9 @@ pub struct Aggregator {
     options: AggregatorOptions,
     stream: &'static Stream,
     journal: Arc<Journal>,
-    target: Target,
+    shards: Shards,
+    /// The shard whose turn it is to get the next flush.
+    turn: AtomicU32,
     work: Mutex<Work>,
     status: Mutex<AggregatorStatus>,
     last_error: Mutex<Option<String>>,
@@ -58,8 +63,10 @@ struct Work {
     outbox: Outbox,
     /// The last flush that is acknowledged.
     standing: Standing,
-    /// A flush that is not.
-    pending: Option<Flush>,
+    /// A flush that is not, bound to its shard.
+    pending: Option<(Flush, Bound)>,
+    /// What is gathered is to be flushed, and no shard takes it: nothing more is gathered.
+    has_no_shard: bool,
     reader: JournalReader,
     decoder: Decoder,
     columns: Vec<Column>,
@@ -84,7 +91,7 @@ impl Aggregator {
     pub fn resume(
         options: AggregatorOptions,
         journal: &Arc<Journal>,
-        target: Target,
+        shards: Shards,
         opened: Opened,
     ) -> io::Result<Aggregator> {
         let stream: &'static Stream =
@@ -102,7 +109,11 @@ impl Aggregator {
         let gatherer = empty_gatherer(&options, stream);
         let work = Work {
             outbox,
-            pending: flush,
+            pending: flush.map(|flush| {
+                let bound = shards.bind(flush.shard);
+                (flush, bound)
+            }),
+            has_no_shard: false,
             reader,
             decoder,
             columns: stream.new_columns(),
@@ -120,7 +131,9 @@ impl Aggregator {
         let aggregator = Aggregator {
             stream,
             journal: journal.clone(),
-            target,
+            shards,
+            // Readers begin at different shards.
+            turn: AtomicU32::new(crc32c(format!("{}/{}", journal.id(), options.table()).as_bytes())),
             status: Mutex::default(),
             last_error: Mutex::default(),
             retries: AtomicU64::new(0),
@@ -154,6 +167,9 @@ impl Aggregator {
         if work.is_broken {
             return self.begin_again(work);
         }
+        if work.has_no_shard {
+            return self.flush(work, runtime);
+        }
         let Some(knowledge) = self.options.known.get() else {
             std::thread::sleep(IDLE);
             return Ok(());
@@ -163,7 +179,7 @@ impl Aggregator {
             self.show(work);
         }
         if self.is_due(work, has_read) {
-            return self.flush(work);
+            return self.flush(work, runtime);
         }
         if !has_read {
             std::thread::sleep(IDLE);
@@ -218,8 +234,38 @@ impl Aggregator {
         age >= flush_after && (is_enough || age >= flush_after * PATIENCE)
     }
 
+    /// The shard that gets the next flush: the next in turn among those that answer now. With one shard it is that
+    /// one, whether it answers or not.
+    fn next_shard(&self, runtime: &tokio::runtime::Handle) -> Option<Bound> {
+        let count = self.shards.count();
+        let mut silent = BTreeSet::new();
+        for _ in 0..count {
+            let (target, bound) = self.shards.bind_next(&self.turn, |shard, _| !silent.contains(&shard))?;
+            if count == 1 {
+                return Some(bound);
+            }
+            let greeting = async { tokio::time::timeout(ANSWER_WITHIN, target.greet()).await };
+            match runtime.block_on(greeting) {
+                Ok(Ok(())) => return Some(bound),
+                Ok(Err(failure)) => self.report(&self.shards.tell(bound.shard, &failure)),
+                Err(_) => target.doubt(),
+            }
+            silent.insert(bound.shard);
+        }
+        None
+    }
+
     /// Puts what is gathered into the outbox.
-    fn flush(&self, work: &mut Work) -> io::Result<()> {
+    fn flush(&self, work: &mut Work, runtime: &tokio::runtime::Handle) -> io::Result<()> {
+        let Some(bound) = self.next_shard(runtime) else {
+            if !work.has_no_shard {
+                self.report(&Failure::wait("no shard is open and answers: what is gathered waits for one"));
+            }
+            work.has_no_shard = true;
+            self.pause(FIRST_PAUSE * 5);
+            return Ok(());
+        };
+        work.has_no_shard = false;
         // A power cut must not take frames that are in the tables: their numbers would be used again.
         if self.journal.options().fsync != Fsync::Never {
             self.journal.sync()?;
@@ -231,14 +277,16 @@ impl Aggregator {
         let identity = self.journal.identity();
         let mut writing = work.outbox.begin()?;
         blocks(&mut work.gatherer, self.options.family, self.options.minutes, |block| {
-            let sql = self.options.family.insert_sql(&self.target.database, block.table);
-            let token = format!("{identity}/{}/0/week-{}/{range}", block.table.name, block.week);
+            let sql = self.options.family.insert_sql(&self.shards.database, block.table);
+            let token =
+                format!("{identity}/{}/{}/week-{}/{range}", block.table.name, bound.shard, block.week);
             writing.block(&sql, token, block.rows, block.bytes)
         })?;
         let after = self.after(work);
         let row = self.ledger_row(&after, &work.standing);
         let token = format!("{identity}/{LEDGER}/{}/{range}", self.options.table());
-        work.pending = Some(work.outbox.complete(writing, after, (row, token))?);
+        let flush = work.outbox.complete(writing, after, (row, token), bound.shard)?;
+        work.pending = Some((flush, bound));
         self.empty(&mut work.gatherer);
         work.since = None;
         Ok(())
@@ -279,17 +327,23 @@ impl Aggregator {
 
     /// Sends the pending flush until every insert of it is acknowledged, or the process stops.
     fn send(&self, work: &mut Work, runtime: &tokio::runtime::Handle) -> io::Result<()> {
-        let Some(flush) = &work.pending else { return Ok(()) };
+        let Some((flush, _)) = &work.pending else { return Ok(()) };
+        let shard = flush.shard;
         for insert in &flush.inserts {
             let bytes = Bytes::from(work.outbox.bytes(insert)?);
-            let settled = self.until_acknowledged(|| runtime.block_on(self.insert(insert, &bytes)));
+            let settled =
+                self.until_acknowledged(shard, || runtime.block_on(self.insert(shard, insert, &bytes)));
             if !settled {
                 return Ok(());
             }
         }
         let (row, token) = (&flush.ledger_row, &flush.ledger_token);
-        let is_told = || runtime.block_on(self.target.insert_ledger_row(row, token));
-        if !self.until_acknowledged(is_told) {
+        // To the same shard: another one that is away must not hold this flush up.
+        let is_told = || {
+            let target = self.shards.target(shard)?;
+            runtime.block_on(target.insert_ledger_row(row, token))
+        };
+        if !self.until_acknowledged(shard, is_told) {
             return Ok(());
         }
         if flush.after.journal == self.journal.id() {
@@ -304,12 +358,12 @@ impl Aggregator {
     }
 
     /// Whether it was acknowledged before the process stops.
-    fn until_acknowledged(&self, mut attempt: impl FnMut() -> Result<(), Failure>) -> bool {
+    fn until_acknowledged(&self, shard: u32, mut attempt: impl FnMut() -> Result<(), Failure>) -> bool {
         let mut pause = FIRST_PAUSE;
         loop {
             match attempt() {
                 Ok(()) => return true,
-                Err(failure) => self.report(&failure),
+                Err(failure) => self.report(&self.shards.tell(shard, &failure)),
             }
             self.pause(pause);
             pause = (pause * 2).min(LAST_PAUSE);
@@ -320,8 +374,16 @@ impl Aggregator {
         }
     }
 
-    async fn insert(&self, insert: &OutboxInsert, bytes: &Bytes) -> Result<(), Failure> {
-        let mut request = self.target.begin(&insert.sql, &insert.token);
+    async fn insert(&self, shard: u32, insert: &OutboxInsert, bytes: &Bytes) -> Result<(), Failure> {
+        let target = self.shards.target(shard)?;
+        target.greet_if_unknown().await?;
+        let sent = self.send_bytes(&target, insert, bytes).await;
+        sent.inspect_err(|failure| target.has_failed(failure))
+    }
+
+    /// The outbox names the table as it was declared; its rows may lie in another one on this server.
+    async fn send_bytes(&self, target: &Target, insert: &OutboxInsert, bytes: &Bytes) -> Result<(), Failure> {
+        let mut request = target.begin(&target.physical_sql(&insert.sql), &insert.token);
         let mut rest = bytes.clone();
         while !rest.is_empty() {
             request.send(rest.split_to(PIECE.min(rest.len()))).await?;
@@ -336,6 +398,7 @@ impl Aggregator {
         work.columns.iter_mut().for_each(Column::clear);
         work.digest = Digest::new(CrcAlgorithm::Crc32Iscsi);
         work.since = None;
+        work.has_no_shard = false;
         (work.last, work.arrival_us) = (work.standing.last, work.standing.arrival_us);
         work.is_broken = false;
         self.show(work);
