@@ -378,7 +378,7 @@ impl Aggregator {
         let target = self.shards.target(shard)?;
         target.greet_if_unknown().await?;
         let sent = self.send_bytes(&target, insert, bytes).await;
-        sent.inspect_err(|failure| target.has_failed(failure))
+        sent.inspect(|()| target.has_taken(0)).inspect_err(|failure| target.has_failed(failure))
     }
 
     /// The outbox names the table as it was declared; its rows may lie in another one on this server.

@@ -179,13 +179,13 @@ impl Target {
         }
     }
 
-    /// It has taken so many rows of records.
+    /// It has taken an insert, with so many raw rows.
     pub fn has_taken(&self, rows: u64) {
         self.rows.fetch_add(rows, Ordering::Relaxed);
         *lock(&self.trouble) = Trouble::default();
     }
 
-    /// Rows of records that it has taken since the process began.
+    /// Raw rows that it has taken since the process began.
     pub fn rows(&self) -> u64 {
         self.rows.load(Ordering::Relaxed)
     }
@@ -252,7 +252,8 @@ impl Target {
     /// Inserts one row of the ledger with the pinned settings.
     pub async fn insert_ledger_row(&self, row: &LedgerRow, token: &str) -> Result<(), Failure> {
         self.greet_if_unknown().await?;
-        self.send_ledger_row(row, token).await.inspect_err(|failure| self.has_failed(failure))
+        let sent = self.send_ledger_row(row, token).await;
+        sent.inspect(|()| self.has_taken(0)).inspect_err(|failure| self.has_failed(failure))
     }
 
     async fn send_ledger_row(&self, row: &LedgerRow, token: &str) -> Result<(), Failure> {
