@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use crc_fast::{CrcAlgorithm, Digest};
 use ipfix::Column;
 use schema::{LEDGER, LedgerRow, Stream};
@@ -16,19 +15,17 @@ use super::blocks::blocks;
 use super::gather::{Filtered, Gatherer};
 use super::layout::only_what_is_needed;
 use super::options::{AggregatorOptions, AggregatorStatus, Opened};
-use super::outbox::{Flush, Outbox, OutboxInsert, Standing};
+use super::outbox::{Flush, Outbox, Standing};
 use crate::decode::{Decoder, DecoderState, Origin};
 use crate::enrich::{Enricher, Knowledge};
-use crate::insert::{BLOCK_BYTES, Bound, Failure, MAX_BLOCK_ROWS, Shards, Target};
+use crate::insert::{BLOCK_BYTES, Bound, Failure, MAX_BLOCK_ROWS, Shards};
 use crate::journal::frame::crc32c;
 use crate::journal::{Fsync, Journal, JournalReader, Position, lock};
 use crate::ledger;
 
 const IDLE: Duration = Duration::from_millis(20);
-/// A shard that does not answer within this gets no flush: it would hold up all that follow.
-const ANSWER_WITHIN: Duration = Duration::from_secs(5);
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LAST_PAUSE: Duration = Duration::from_secs(5);
+pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(100);
+pub(super) const LAST_PAUSE: Duration = Duration::from_secs(5);
 /// Groups that a flush has at most: about 80 MB while they are gathered.
 pub const MAX_GROUPS: u32 = 1 << 18;
 /// Memory from which a flush does not wait: long names and many histograms.
@@ -38,33 +35,31 @@ pub const MAX_MEMORY: usize = 192 << 20;
 const ENOUGH_RECORDS: u64 = 500_000;
 /// So many times longer.
 const PATIENCE: u32 = 5;
-/// A flush is sent in pieces of this size.
-const PIECE: usize = 1 << 20;
 
 /// One family of one stream on its way from the journal to its tables.
 pub struct Aggregator {
     options: AggregatorOptions,
     stream: &'static Stream,
-    journal: Arc<Journal>,
-    shards: Shards,
+    pub(super) journal: Arc<Journal>,
+    pub(super) shards: Shards,
     /// The shard whose turn it is to get the next flush.
-    turn: AtomicU32,
+    pub(super) turn: AtomicU32,
     work: Mutex<Work>,
     status: Mutex<AggregatorStatus>,
     last_error: Mutex<Option<String>>,
-    retries: AtomicU64,
+    pub(super) retries: AtomicU64,
     flush_after_ms: AtomicU64,
     hurry: AtomicBool,
     give_up: AtomicBool,
 }
 
 /// What the thread works with.
-struct Work {
-    outbox: Outbox,
+pub(super) struct Work {
+    pub(super) outbox: Outbox,
     /// The last flush that is acknowledged.
-    standing: Standing,
+    pub(super) standing: Standing,
     /// A flush that is not, bound to its shard.
-    pending: Option<(Flush, Bound)>,
+    pub(super) pending: Option<(Flush, Bound)>,
     /// What is gathered is to be flushed, and no shard takes it: nothing more is gathered.
     has_no_shard: bool,
     reader: JournalReader,
@@ -234,27 +229,6 @@ impl Aggregator {
         age >= flush_after && (is_enough || age >= flush_after * PATIENCE)
     }
 
-    /// The shard that gets the next flush: the next in turn among those that answer now. With one shard it is that
-    /// one, whether it answers or not.
-    fn next_shard(&self, runtime: &tokio::runtime::Handle) -> Option<Bound> {
-        let count = self.shards.count();
-        let mut silent = BTreeSet::new();
-        for _ in 0..count {
-            let (target, bound) = self.shards.bind_next(&self.turn, |shard, _| !silent.contains(&shard))?;
-            if count == 1 {
-                return Some(bound);
-            }
-            let greeting = async { tokio::time::timeout(ANSWER_WITHIN, target.greet()).await };
-            match runtime.block_on(greeting) {
-                Ok(Ok(())) => return Some(bound),
-                Ok(Err(failure)) => self.report(&self.shards.tell(bound.shard, &failure)),
-                Err(_) => target.doubt(),
-            }
-            silent.insert(bound.shard);
-        }
-        None
-    }
-
     /// Puts what is gathered into the outbox.
     fn flush(&self, work: &mut Work, runtime: &tokio::runtime::Handle) -> io::Result<()> {
         let Some(bound) = self.next_shard(runtime) else {
@@ -325,72 +299,6 @@ impl Aggregator {
         ledger::row(&of, &now.balance(), &before.balance())
     }
 
-    /// Sends the pending flush until every insert of it is acknowledged, or the process stops.
-    fn send(&self, work: &mut Work, runtime: &tokio::runtime::Handle) -> io::Result<()> {
-        let Some((flush, _)) = &work.pending else { return Ok(()) };
-        let shard = flush.shard;
-        for insert in &flush.inserts {
-            let bytes = Bytes::from(work.outbox.bytes(insert)?);
-            let settled =
-                self.until_acknowledged(shard, || runtime.block_on(self.insert(shard, insert, &bytes)));
-            if !settled {
-                return Ok(());
-            }
-        }
-        let (row, token) = (&flush.ledger_row, &flush.ledger_token);
-        // To the same shard: another one that is away must not hold this flush up.
-        let is_told = || {
-            let target = self.shards.target(shard)?;
-            runtime.block_on(target.insert_ledger_row(row, token))
-        };
-        if !self.until_acknowledged(shard, is_told) {
-            return Ok(());
-        }
-        if flush.after.journal == self.journal.id() {
-            work.outbox.acknowledged(flush)?;
-            work.standing = flush.after.clone();
-        } else {
-            work.outbox.remove_flush()?;
-        }
-        work.pending = None;
-        self.show(work);
-        Ok(())
-    }
-
-    /// Whether it was acknowledged before the process stops.
-    fn until_acknowledged(&self, shard: u32, mut attempt: impl FnMut() -> Result<(), Failure>) -> bool {
-        let mut pause = FIRST_PAUSE;
-        loop {
-            match attempt() {
-                Ok(()) => return true,
-                Err(failure) => self.report(&self.shards.tell(shard, &failure)),
-            }
-            self.pause(pause);
-            pause = (pause * 2).min(LAST_PAUSE);
-            if self.given_up() {
-                return false;
-            }
-            self.retries.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    async fn insert(&self, shard: u32, insert: &OutboxInsert, bytes: &Bytes) -> Result<(), Failure> {
-        let target = self.shards.target(shard)?;
-        target.greet_if_unknown().await?;
-        let sent = self.send_bytes(&target, insert, bytes).await;
-        sent.inspect(|()| target.has_taken(0)).inspect_err(|failure| target.has_failed(failure))
-    }
-
-    /// The outbox names the table as it was declared; its rows may lie in another one on this server.
-    async fn send_bytes(&self, target: &Target, insert: &OutboxInsert, bytes: &Bytes) -> Result<(), Failure> {
-        let mut request = target.begin(&target.physical_sql(&insert.sql), &insert.token);
-        let mut rest = bytes.clone();
-        while !rest.is_empty() {
-            request.send(rest.split_to(PIECE.min(rest.len()))).await?;
-        }
-        request.end().await
-    }
-
     /// After an error of the journal or the disk: what was gathered since the last flush is gathered anew.
     fn begin_again(&self, work: &mut Work) -> io::Result<()> {
         (work.reader, work.decoder) = at(&self.options, self.stream, &self.journal, &work.standing)?;
@@ -405,7 +313,7 @@ impl Aggregator {
         Ok(())
     }
 
-    fn show(&self, work: &Work) {
+    pub(super) fn show(&self, work: &Work) {
         let standing = &work.standing;
         let mut filtered = standing.filtered;
         filtered.add(&work.gatherer.filtered);
@@ -421,14 +329,14 @@ impl Aggregator {
         };
     }
 
-    fn pause(&self, pause: Duration) {
+    pub(super) fn pause(&self, pause: Duration) {
         let until = Instant::now() + pause;
         while Instant::now() < until && !self.given_up() {
             std::thread::sleep(IDLE.min(pause));
         }
     }
 
-    fn report(&self, failure: &Failure) {
+    pub(super) fn report(&self, failure: &Failure) {
         *lock(&self.last_error) = Some(failure.to_string());
         if crate::log_limit::allow("aggregate") {
             tracing::warn!(
@@ -441,7 +349,7 @@ impl Aggregator {
         }
     }
 
-    fn given_up(&self) -> bool {
+    pub(super) fn given_up(&self) -> bool {
         self.give_up.load(Ordering::Relaxed)
     }
 

@@ -87,8 +87,8 @@ pub fn ledger_balances(_: &Setup, state: &State) -> bool {
     receiver.decoded == receiver.stored + waiting && receiver.stored == state.disk.stored_rows()
 }
 
-/// When nothing can happen before a shard is back, every frame that waits is in a range that is bound to such a
-/// shard. A receiver that has just started is another matter: it needs the answers of all.
+/// When nothing can happen before a shard is back, and another is there, every frame that waits is in a range that is
+/// bound to one that is away. A receiver that has just started is another matter: it needs the answers of all.
 pub fn others_go_on(setup: &Setup, state: &State) -> bool {
     let is_back = |action: &Action| matches!(action, Action::ShardBack { .. });
     let progress = setup.progress(state);
@@ -96,6 +96,9 @@ pub fn others_go_on(setup: &Setup, state: &State) -> bool {
         return true;
     }
     let Some(receiver) = &state.receiver else { return false };
+    if state.shards.iter().all(|shard| shard.away) {
+        return true;
+    }
     if receiver.to_check > 0 || receiver.ranges.iter().any(|live| live.earlier) {
         return true;
     }
