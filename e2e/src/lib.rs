@@ -7,6 +7,7 @@
 
 mod balance;
 pub mod cluster;
+mod database;
 pub mod exporter;
 mod http;
 mod ports;

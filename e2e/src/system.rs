@@ -16,11 +16,12 @@ use crds::{CustomElement, StreamType, Transport};
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
+use crate::database::Database;
 use crate::ports::free_port;
 use crate::process::{Process, qoe_binary, wait_for};
 
 /// Deadline of everything that should take a second or two: ten times that, and the machine's load.
-const SOON: Duration = Duration::from_secs(90);
+pub(crate) const SOON: Duration = Duration::from_secs(90);
 
 /// Changes the receiver's configuration before it starts.
 pub type Configure = Box<dyn Fn(&mut ReceiverConfig)>;
@@ -52,11 +53,9 @@ pub struct Stored {
 pub struct System {
     /// The configuration that the receiver starts with.
     pub config: ReceiverConfig,
-    up: Option<Process>,
     receiver: Option<Process>,
-    clickhouse_url: String,
-    elements: Vec<CustomElement>,
-    tables: &'static str,
+    /// The servers, by shard: one, if a test does not want more.
+    databases: Vec<Database>,
     /// Dropped last: the processes above write to it until they are killed.
     dir: TempDir,
 }
@@ -94,10 +93,9 @@ impl System {
     ) -> System {
         let dir = TempDir::new().unwrap();
         let tables = options.tables.unwrap_or("{}");
-        let up = start_database(dir.path(), 0, &elements, tables);
-        let clickhouse_url = wait_for("ClickHouse", SOON, || database_url(dir.path()));
+        let database = Database::start(dir.path().to_path_buf(), &elements, tables);
         let target = ClickHouseTarget {
-            url: clickhouse_url.clone(),
+            url: database.url().to_string(),
             user: "qoe".to_string(),
             password_file: dir.path().join("clickhouse/password"),
             database: "qoestor".to_string(),
@@ -124,7 +122,7 @@ impl System {
             configure(&mut config);
         }
         std::fs::create_dir_all(&config.data_dir).unwrap();
-        System { dir, config, up: Some(up), receiver: None, clickhouse_url, elements, tables }
+        System { dir, config, receiver: None, databases: vec![database] }
     }
 
     /// The receiver's configuration file; another than that of the receiver that `qoe up` starts.
@@ -169,15 +167,35 @@ impl System {
 
     /// `kill -9` of ClickHouse (it dies with its parent).
     pub fn kill_clickhouse(&mut self) {
-        self.up.take().expect("ClickHouse runs").kill();
-        wait_for("the end of ClickHouse", SOON, || self.try_query("SELECT 1").is_err().then_some(()));
+        self.kill_shard(0);
     }
 
     /// Starts ClickHouse again on the same port.
     pub fn start_clickhouse(&mut self) {
-        let port = self.clickhouse_url.rsplit(':').next().unwrap().parse().unwrap();
-        self.up = Some(start_database(self.dir.path(), port, &self.elements, self.tables));
-        wait_for("ClickHouse", SOON, || self.try_query("SELECT 1").ok());
+        self.start_shard(0);
+    }
+
+    /// Starts another server with the same schema, password and login, and adds it to the configuration, which is
+    /// not written. Returns its number.
+    pub fn add_shard(&mut self) -> usize {
+        let number = self.databases.len();
+        let database = self.databases[0].another(self.dir.path().join(format!("shard-{number}")));
+        self.config.clickhouse.further_shards.push(database.url().to_string());
+        self.databases.push(database);
+        number
+    }
+
+    /// `kill -9` of a shard.
+    pub fn kill_shard(&mut self, shard: usize) {
+        self.databases[shard].kill();
+        let is_gone = || self.try_query_shard(shard, "SELECT 1").is_err().then_some(());
+        wait_for("the end of ClickHouse", SOON, is_gone);
+    }
+
+    /// Starts a shard again on the same port.
+    pub fn start_shard(&mut self, shard: usize) {
+        self.databases[shard].start_again();
+        wait_for("ClickHouse", SOON, || self.try_query_shard(shard, "SELECT 1").ok());
     }
 
     /// Process id of the receiver.
@@ -197,7 +215,7 @@ impl System {
 
     /// HTTP address of ClickHouse, `http://127.0.0.1:PORT`.
     pub fn clickhouse_url(&self) -> &str {
-        &self.clickhouse_url
+        self.databases[0].url()
     }
 
     /// `127.0.0.1:PORT` of a DPI's `fullflow`.
@@ -255,9 +273,18 @@ impl System {
 
     /// The answer to a query, without the last line end.
     pub fn try_query(&self, sql: &str) -> Result<String, String> {
+        self.try_query_shard(0, sql)
+    }
+
+    /// The answer of a shard; panics on an error.
+    pub fn query_shard(&self, shard: usize, sql: &str) -> String {
+        self.try_query_shard(shard, sql).unwrap_or_else(|error| panic!("shard {shard}: {sql}: {error}"))
+    }
+
+    fn try_query_shard(&self, shard: usize, sql: &str) -> Result<String, String> {
         let password =
             std::fs::read_to_string(&self.config.clickhouse.password_file).map_err(|e| e.to_string())?;
-        query(&self.clickhouse_url, password.trim(), sql)
+        self.databases[shard].query(password.trim(), sql)
     }
 
     /// A single number.
@@ -344,50 +371,4 @@ fn dpi(id: u16, transport: Transport, streams: &[StreamType], elements: &[Custom
         inserters: 2,
         flush_interval_ms: Some(500),
     }
-}
-
-/// `qoe up` with one stream on a port of its own that nobody uses: it brings ClickHouse and the schema.
-fn start_database(dir: &Path, http_port: u16, elements: &[CustomElement], tables: &str) -> Process {
-    let file = dir.join("database.yaml");
-    let port = free_port();
-    let elements = serde_json::to_string(elements).unwrap();
-    std::fs::write(
-        &file,
-        format!(
-            "apiVersion: qoeplane.io/v1alpha1\nkind: QoeCollector\nmetadata: {{name: database}}\nspec:\n  dpis:\n    \
-             - id: 65000\n      streams: [{{type: Fullflow, port: {port}, transport: TCP}}]\n  clickhouse: {{embedded: {{}}}}\n  elements: {elements}\n  tables: {tables}\n"
-        ),
-    )
-    .unwrap();
-    let _ = std::fs::remove_file(dir.join("receiver.json"));
-    let log = std::fs::File::options().create(true).append(true).open(dir.join("up.log")).unwrap();
-    let mut command = Command::new(qoe_binary());
-    command.arg("up").arg("-f").arg(&file).arg("--data").arg(dir);
-    command.arg("--clickhouse-http-port").arg(http_port.to_string());
-    command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
-    let mut up = Process::start(&mut command);
-    wait_for("qoe up", SOON, || {
-        let log = || std::fs::read_to_string(dir.join("up.log")).unwrap_or_default();
-        assert!(up.is_running(), "qoe up ended: {}", log());
-        dir.join("receiver.json").exists().then_some(())
-    });
-    up
-}
-
-fn database_url(dir: &Path) -> Option<String> {
-    let text = std::fs::read_to_string(dir.join("clickhouse/connection.json")).ok()?;
-    serde_json::from_str::<serde_json::Value>(&text).ok()?["url"].as_str().map(str::to_string)
-}
-
-fn query(url: &str, password: &str, sql: &str) -> Result<String, String> {
-    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
-    let mut answer = agent
-        .post(format!("{url}/"))
-        .query("wait_end_of_query", "1")
-        .header("X-ClickHouse-User", "qoe")
-        .header("X-ClickHouse-Key", password)
-        .send(sql.as_bytes())
-        .map_err(|error| error.to_string())?;
-    let text = answer.body_mut().read_to_string().map_err(|error| error.to_string())?;
-    if answer.status().is_success() { Ok(text.trim_end().to_string()) } else { Err(text) }
 }

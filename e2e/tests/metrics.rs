@@ -117,6 +117,11 @@ fn figures(status: &StreamStatus) -> Vec<(&'static str, u64)> {
     ]
 }
 
+/// Rows that all streams have stored since the receiver began, which is when their journals began.
+fn stored_rows(status: &Status) -> f64 {
+    status.dpis.iter().flat_map(|dpi| &dpi.streams).map(|stream| stream.destination.stored as f64).sum()
+}
+
 #[test]
 fn metrics_say_what_the_status_says() {
     let system = System::start(&SystemOptions::default());
@@ -176,6 +181,12 @@ fn metrics_say_what_the_status_says() {
         assert_eq!(metrics.take("config_reloads_total", &[("result", result)]), Some(0.0), "{result}");
     }
     assert_eq!(metrics.take("config_in_force", &[]), Some(1.0));
+    for shard in &status.shards {
+        let number = shard.shard.to_string();
+        let labels = [("shard", number.as_str())];
+        assert_eq!(metrics.take("insert_unsettled", &labels), Some(shard.unsettled as f64));
+        assert_eq!(metrics.take("insert_rows_total", &labels), Some(stored_rows(&status)), "one server");
+    }
     let dictionaries = &status.dictionaries;
     assert_eq!(metrics.take("dictionaries_in_force", &[]), Some(f64::from(dictionaries.error.is_none())));
     assert_eq!(metrics.take("dictionary_version", &[]), Some(f64::from(dictionaries.version)));

@@ -80,9 +80,10 @@ pub fn read(path: &Path) -> Result<Vec<u8>, ConfigError> {
     fs::read(path).map_err(error)
 }
 
-/// How the server is reached: what the configuration says, and the files it names.
-pub fn access(clickhouse: &ClickHouseTarget) -> Result<Access, ConfigError> {
-    let ClickHouseTarget { url, user, password_file, database: _, ca_file, .. } = clickhouse;
+/// How each server is reached, in the order of their numbers: what the configuration says, and the files it
+/// names.
+pub fn accesses(clickhouse: &ClickHouseTarget) -> Result<Vec<Access>, ConfigError> {
+    let ClickHouseTarget { user, password_file, ca_file, .. } = clickhouse;
     let password = fs::read_to_string(password_file).map_err(|source| ConfigError::Read {
         what: "the password file",
         path: password_file.clone(),
@@ -96,7 +97,13 @@ pub fn access(clickhouse: &ClickHouseTarget) -> Result<Access, ConfigError> {
             source,
         })?),
     };
-    Ok(Access { url: url.clone(), user: user.clone(), password: password.trim().to_string(), ca })
+    let access = |url: &str| Access {
+        url: url.to_string(),
+        user: user.clone(),
+        password: password.trim().to_string(),
+        ca: ca.clone(),
+    };
+    Ok(clickhouse.shards().map(access).collect())
 }
 
 /// The networks of every listener, by DPI and stream.

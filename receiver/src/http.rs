@@ -13,6 +13,7 @@ use axum::{Json, Router};
 use prometheus_client::registry::Registry;
 
 use crate::dictionaries::DictionariesState;
+use crate::insert::Shards;
 use crate::reload::ConfigState;
 use crate::stream::StreamHandle;
 use crate::{metrics, status};
@@ -25,6 +26,8 @@ pub struct Shared {
     pub started_at: u64,
     /// All streams.
     pub streams: Vec<Arc<StreamHandle>>,
+    /// All servers.
+    pub shards: Shards,
     /// All metrics.
     pub registry: Registry,
     /// How the configuration stands.

@@ -127,15 +127,18 @@ pub async fn retry(directory: &Path, target: &Target) -> io::Result<Vec<Retried>
     for path in set_aside_files(directory)? {
         let bytes = fs::read(&path)?;
         let Some((note, blocks)) = read_set_aside(&bytes) else { continue };
-        let mut insert = target.begin(&note.sql, &note.token);
-        let outcome = match insert.send(bytes::Bytes::copy_from_slice(blocks)).await {
-            Ok(()) => insert.end().await,
-            Err(failure) => Err(failure),
-        };
+        let outcome = send(target, &note, bytes::Bytes::copy_from_slice(blocks)).await;
         if outcome.is_ok() {
             fs::remove_file(&path)?;
         }
         retried.push(Retried { note, outcome });
     }
     Ok(retried)
+}
+
+async fn send(target: &Target, note: &SetAside, blocks: bytes::Bytes) -> Result<(), Failure> {
+    target.greet_if_unknown().await?;
+    let mut insert = target.begin(&target.physical_sql(&note.sql), &note.token);
+    insert.send(blocks).await?;
+    insert.end().await
 }

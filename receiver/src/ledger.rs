@@ -122,7 +122,8 @@ async fn send_row(pipeline: &Pipeline, of: &Of<'_>, pending: &PendingLedgerRow) 
     // The number alone would repeat after a lost intent log, and another row would be taken for this one.
     let content = content(&pending.row)?;
     let token = format!("{}/{}/{}/{:08x}", of.journal, schema::LEDGER, pending.mark.row, crc32c(&content));
-    pipeline.target().insert_ledger_row(&pending.row, &token).await?;
+    // The token is remembered by the server that has seen it: always the same one.
+    pipeline.shards().target(0)?.insert_ledger_row(&pending.row, &token).await?;
     lock(pipeline.book()).ledger_row_stored();
     Ok(())
 }

@@ -12,6 +12,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use crate::dictionaries::DictionariesState;
+use crate::insert::Shards;
 use crate::journal::lock;
 use crate::listen::Refusal;
 use crate::reload::ConfigState;
@@ -76,14 +77,44 @@ impl Collector for Dictionaries {
     }
 }
 
+/// Reads what is bound to each server when it is asked.
+struct Servers(Shards);
+
+impl fmt::Debug for Servers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Servers({})", self.0.count())
+    }
+}
+
+impl Collector for Servers {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let of = |number: usize| -> Labels { vec![("shard", number.to_string())] };
+        let help = "Inserts bound to a shard and not known to be stored";
+        let mut unsettled = encoder.encode_descriptor("insert_unsettled", help, None, MetricType::Gauge)?;
+        for state in self.0.states() {
+            let count = i64::try_from(state.unsettled).unwrap_or(i64::MAX);
+            unsettled.encode_family(&of(state.shard as usize))?.encode_gauge(&count)?;
+        }
+        let help = "Raw rows that a shard has taken since the process began";
+        let mut rows = encoder.encode_descriptor("insert_rows", help, None, MetricType::Counter)?;
+        for (number, (target, _)) in self.0.all().iter().enumerate() {
+            let labels = of(number);
+            rows.encode_family(&labels)?.encode_counter::<NoLabelSet, u64, u64>(&target.rows(), None)?;
+        }
+        Ok(())
+    }
+}
+
 /// A registry of all metrics of a receiver.
 pub fn registry(
     streams: Vec<Arc<StreamHandle>>,
+    shards: Shards,
     config: Arc<Mutex<ConfigState>>,
     dictionaries: Arc<Mutex<DictionariesState>>,
 ) -> Registry {
     let mut registry = Registry::with_prefix("qoe_receiver");
     registry.register_collector(Box::new(Streams(streams)));
+    registry.register_collector(Box::new(Servers(shards)));
     registry.register_collector(Box::new(Configuration(config)));
     registry.register_collector(Box::new(Dictionaries(dictionaries)));
     registry

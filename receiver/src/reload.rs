@@ -15,7 +15,7 @@ use crds::receiver::{DpiConfig, ReceiverConfig, TAKES_A_RESTART, hash_of};
 
 use crate::config::{self, ConfigError};
 use crate::dictionaries::Follower;
-use crate::insert::{Access, Target};
+use crate::insert::{Access, Shards};
 use crate::journal::lock;
 use crate::listen::TlsPem;
 use crate::stream::{StreamHandle, durability, flush_after};
@@ -47,7 +47,7 @@ pub struct ConfigState {
 #[derive(PartialEq, Eq)]
 struct Seen {
     file: Result<Vec<u8>, String>,
-    access: Result<Access, String>,
+    accesses: Result<Vec<Access>, String>,
     /// Of each stream.
     tls: Vec<Option<Result<TlsPem, String>>>,
 }
@@ -55,7 +55,7 @@ struct Seen {
 impl Seen {
     fn has_failed(&self) -> bool {
         let tls = self.tls.iter().flatten().any(Result::is_err);
-        self.file.is_err() || self.access.is_err() || tls
+        self.file.is_err() || self.accesses.is_err() || tls
     }
 }
 
@@ -66,9 +66,9 @@ pub struct Watcher {
     started: ReceiverConfig,
     /// The newest that could be used.
     current: ReceiverConfig,
-    access: Access,
+    accesses: Vec<Access>,
     streams: Vec<Arc<StreamHandle>>,
-    target: Target,
+    shards: Shards,
     follower: Follower,
     state: Arc<Mutex<ConfigState>>,
     seen: Option<Seen>,
@@ -79,18 +79,19 @@ impl Watcher {
     pub fn new(
         path: PathBuf,
         started: ReceiverConfig,
-        access: Access,
+        accesses: Vec<Access>,
         streams: Vec<Arc<StreamHandle>>,
-        (target, follower): (Target, Follower),
+        (shards, follower): (Shards, Follower),
         state: Arc<Mutex<ConfigState>>,
     ) -> Watcher {
         let current = started.clone();
         let mut watcher =
-            Watcher { path, current, started, access, streams, target, follower, state, seen: None };
+            Watcher { path, current, started, accesses, streams, shards, follower, state, seen: None };
         let seen = watcher.read();
         // What has changed since the start is seen as a change by the first look.
         let hash = seen.file.as_ref().map(|bytes| hash_of(bytes));
-        if hash.as_ref() == Ok(&lock(&watcher.state).hash) && seen.access.as_ref() == Ok(&watcher.access) {
+        if hash.as_ref() == Ok(&lock(&watcher.state).hash) && seen.accesses.as_ref() == Ok(&watcher.accesses)
+        {
             watcher.seen = Some(seen);
         }
         watcher
@@ -133,7 +134,7 @@ impl Watcher {
             Some(TlsPem::read(tls).map_err(|error| error.to_string()))
         };
         Seen {
-            access: config::access(clickhouse).map_err(|error| error.to_string()),
+            accesses: config::accesses(clickhouse).map_err(|error| error.to_string()),
             tls: self.streams.iter().map(tls_of).collect(),
             file,
         }
@@ -147,8 +148,8 @@ impl Watcher {
         let networks = config::networks(&config).map_err(text)?;
         let cpu_missing =
             cpu::missing(&config.cpu_features, config.cpu_policy).map_err(|error| error.to_string())?;
-        let access = seen.access.clone()?;
-        Ok(Checked { config, unknown, networks, cpu_missing, access, hash: hash_of(&bytes) })
+        let accesses = seen.accesses.clone()?;
+        Ok(Checked { config, unknown, networks, cpu_missing, accesses, hash: hash_of(&bytes) })
     }
 
     fn take_over(&mut self, seen: &Seen) {
@@ -167,23 +168,29 @@ impl Watcher {
         self.tell(&problems, &restart, hash);
     }
 
-    /// Goes to the server in the new way from now on, if there is one.
+    /// Goes to the servers in the new way from now on, if there is one. What is closed gets nothing new from
+    /// here on, so before the hash says so.
     fn reach(&self, checked: &Checked) -> Result<(), String> {
-        if checked.access == self.access {
+        let closed = &checked.config.clickhouse.closed_shards;
+        if checked.accesses == self.accesses && *closed == self.current.clickhouse.closed_shards {
             return Ok(());
         }
-        self.target.replace(&checked.access).map_err(|error| ConfigError::from(error).to_string())
+        let replaced = self.shards.replace(&checked.accesses, closed);
+        replaced.map_err(|error| ConfigError::from(error).to_string())
     }
 
     fn apply(&mut self, checked: Checked, problems: &mut Vec<String>) {
-        let Checked { config, unknown, mut networks, cpu_missing, access, hash: _ } = checked;
-        if access != self.access {
-            tracing::info!(
-                url = access.url,
-                user = access.user,
-                "ClickHouse is reached in another way from now on"
-            );
-            self.access = access;
+        let Checked { config, unknown, mut networks, cpu_missing, accesses, hash: _ } = checked;
+        if accesses != self.accesses {
+            for (shard, access) in accesses.iter().enumerate() {
+                tracing::info!(
+                    shard,
+                    url = access.url,
+                    user = access.user,
+                    "ClickHouse is reached in another way from now on"
+                );
+            }
+            self.accesses = accesses;
         }
         for stream in &self.streams {
             let of = (stream.dpi, stream.config.name.clone());
@@ -196,6 +203,9 @@ impl Watcher {
                     "dpi {} {}: the journal cannot be forced to the disk: {error}",
                     of.0, of.1
                 ));
+            }
+            if let Err(error) = stream.start_inserters() {
+                problems.push(format!("dpi {} {}: a thread cannot be started: {error}", of.0, of.1));
             }
         }
         if config.enrichment != self.current.enrichment {
@@ -270,7 +280,7 @@ struct Checked {
     unknown: Vec<String>,
     networks: std::collections::BTreeMap<(u16, String), Vec<crds::Network>>,
     cpu_missing: Vec<String>,
-    access: Access,
+    accesses: Vec<Access>,
     hash: String,
 }
 

@@ -18,7 +18,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::config::{self, ConfigError};
 use crate::dictionaries::{DictionariesState, Follower, Known};
 use crate::http::{self, Shared};
-use crate::insert::{Access, Target, now_us};
+use crate::insert::{Access, Shards, now_us};
 use crate::journal::Quota;
 use crate::listen::{self, Allowed, Tls, TlsPem};
 use crate::reload::{self, ConfigState, Watcher};
@@ -66,7 +66,7 @@ pub enum RunError {
 /// What a process started with.
 struct Started {
     config: ReceiverConfig,
-    access: Access,
+    accesses: Vec<Access>,
     state: Arc<Mutex<ConfigState>>,
     dictionaries: Arc<Mutex<DictionariesState>>,
     stop: Arc<AtomicBool>,
@@ -85,16 +85,18 @@ pub fn run(path: &Path) -> Result<(), RunError> {
         Signals::new()?
     };
     let started = start(path)?;
-    let Started { config, access, state, dictionaries, stop } = &started;
-    let target = Target::new(access, &config.clickhouse.database).map_err(ConfigError::from)?;
+    let Started { config, accesses, state, dictionaries, stop } = &started;
+    let clickhouse = &config.clickhouse;
+    let shards = Shards::new(accesses, &clickhouse.closed_shards, &clickhouse.database);
+    let shards = shards.map_err(ConfigError::from)?;
     let known: BTreeMap<u16, Arc<Known>> = config.dpis.iter().map(|dpi| (dpi.id, Arc::default())).collect();
     let mut streams = Vec::new();
-    for stream in prepare_all(config, &target, &known, stop)? {
+    for stream in prepare_all(config, &shards, &known, stop)? {
         streams.push(stream.start(stop, runtime.handle())?);
     }
     let follower = Follower::start(
         &config.data_dir,
-        target.clone(),
+        shards.clone(),
         known,
         config.enrichment,
         dictionaries.clone(),
@@ -103,12 +105,12 @@ pub fn run(path: &Path) -> Result<(), RunError> {
     let watcher = Watcher::new(
         path.to_path_buf(),
         config.clone(),
-        access.clone(),
+        accesses.clone(),
         streams.clone(),
-        (target, follower),
+        (shards.clone(), follower),
         state.clone(),
     );
-    let served = runtime.block_on(serve(&started, streams.clone(), watcher, signals));
+    let served = runtime.block_on(serve(&started, streams.clone(), shards, watcher, signals));
     if served.is_ok() {
         stop_in_order(&streams, &config.collector, stop, &runtime);
     }
@@ -127,19 +129,20 @@ fn start(path: &Path) -> Result<Started, RunError> {
         return Err(RunError::Cpu { model: cpu::model(), missing: missing.join(", ") });
     }
     reload::warn_of_missing(config.cpu_policy, &missing);
-    let access = config::access(&config.clickhouse)?;
+    let accesses = config::accesses(&config.clickhouse)?;
     let state = ConfigState {
         hash: hash_of(&bytes),
         cpu_missing: reload::shown(config.cpu_policy, missing),
         ..ConfigState::default()
     };
     let stop = Arc::new(AtomicBool::new(false));
-    Ok(Started { config, access, state: Arc::new(Mutex::new(state)), dictionaries: Arc::default(), stop })
+    let state = Arc::new(Mutex::new(state));
+    Ok(Started { config, accesses, state, dictionaries: Arc::default(), stop })
 }
 
 fn prepare_all(
     config: &ReceiverConfig,
-    target: &Target,
+    shards: &Shards,
     known: &BTreeMap<u16, Arc<Known>>,
     stop: &Arc<AtomicBool>,
 ) -> Result<Vec<Prepared>, RunError> {
@@ -151,7 +154,7 @@ fn prepare_all(
             let tls = |source| ConfigError::Tls { dpi: dpi.id, stream: stream.name.clone(), source };
             let surroundings = Surroundings {
                 quota: quota.clone(),
-                target: target.clone(),
+                shards: shards.clone(),
                 allowed: Allowed::new(networks.remove(&(dpi.id, stream.name.clone())).unwrap_or_default()),
                 tls: match &stream.tls {
                     Some(files) => Some(Tls::new(&TlsPem::read(files).map_err(tls)?).map_err(tls)?),
@@ -191,6 +194,7 @@ impl Signals {
 async fn serve(
     started: &Started,
     streams: Vec<Arc<StreamHandle>>,
+    shards: Shards,
     watcher: Watcher,
     mut signals: Signals,
 ) -> Result<(), RunError> {
@@ -207,7 +211,13 @@ async fn serve(
     let shared = Arc::new(Shared {
         collector: config.collector.clone(),
         started_at: now_us() / 1000,
-        registry: metrics::registry(streams.clone(), started.state.clone(), started.dictionaries.clone()),
+        registry: metrics::registry(
+            streams.clone(),
+            shards.clone(),
+            started.state.clone(),
+            started.dictionaries.clone(),
+        ),
+        shards,
         streams: streams.clone(),
         config: started.state.clone(),
         dictionaries: started.dictionaries.clone(),

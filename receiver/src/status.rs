@@ -139,6 +139,8 @@ pub fn of_receiver(shared: &Shared) -> Status {
         }
     }
     let config = lock(&shared.config).clone();
+    // After the hash: what a configuration closes was closed before its hash is told, and nothing is bound since.
+    let shards = shared.shards.states();
     let dictionaries = lock(&shared.dictionaries).clone();
     Status {
         collector: shared.collector.clone(),
@@ -146,7 +148,7 @@ pub fn of_receiver(shared: &Shared) -> Status {
         started_at: shared.started_at,
         dpis,
         config_hash: config.hash,
-        shards: Vec::new(),
+        shards,
         config_error: config.error,
         cpu_missing: config.cpu_missing,
         dictionaries: DictionariesStatus {

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ use crds::receiver::{AggregatesConfig, DpiConfig, JournalConfig, StreamConfig};
 
 use crate::aggregate::Aggregator;
 use crate::dictionaries::Known;
-use crate::insert::{Pipeline, PipelineOptions, Target};
+use crate::insert::{Pipeline, PipelineOptions, Shards};
 use crate::intent_log::{IntentLog, Recovered, Wire};
 use crate::journal::{Fsync, Journal, JournalWriter, OpenError, Options, Quota, lock};
 use crate::listen::{Allowed, Listener, ListenerOptions, Tls, WireCounters};
@@ -98,6 +98,8 @@ pub struct StreamHandle {
     pub bytes_per_second: AtomicU64,
     listening: AtomicBool,
     listener: Mutex<Option<JoinHandle<()>>>,
+    /// Once its threads are started.
+    runtime: OnceLock<tokio::runtime::Handle>,
 }
 
 /// A stream whose files are open and whose port is bound.
@@ -105,7 +107,6 @@ pub struct Prepared {
     handle: Arc<StreamHandle>,
     listener: Listener,
     writer: JournalWriter,
-    inserters: usize,
 }
 
 /// The directory of a stream's journal.
@@ -118,7 +119,7 @@ pub struct Surroundings {
     /// Of the DPI's journals.
     pub quota: Arc<Quota>,
     /// Where rows go.
-    pub target: Target,
+    pub shards: Shards,
     /// Who may send.
     pub allowed: Arc<Allowed>,
     /// TLS of its listener.
@@ -142,7 +143,7 @@ pub fn prepare(
     config: &StreamConfig,
     surroundings: Surroundings,
 ) -> Result<Prepared, StreamError> {
-    let Surroundings { quota, target, allowed, tls, known, nat_from_fullflow, aggregates, collector, stop } =
+    let Surroundings { quota, shards, allowed, tls, known, nat_from_fullflow, aggregates, collector, stop } =
         surroundings;
     let label = format!("dpi {} {}", dpi.id, config.name);
     let dir = journal_dir(data_dir, dpi.id, &config.name);
@@ -201,22 +202,23 @@ pub fn prepare(
         known,
         max_delay: Duration::from_millis(dpi.max_delay_ms),
         label,
+        inserters: dpi.inserters.max(1),
         ..PipelineOptions::of(declared)
     };
     let nat = match nat_notes {
         Some(notes) => {
             let options = nat::options(&pipeline_options, &dir);
-            let target = target.clone();
-            Some(Pipeline::resume(options, &journal, target, notes, found.last_number).map_err(io)?)
+            let shards = shards.clone();
+            Some(Pipeline::resume(options, &journal, shards, notes, found.last_number).map_err(io)?)
         }
         None => None,
     };
     let mut aggregators = Vec::new();
     for (options, opened) in readers {
-        let aggregator = Aggregator::resume(options, &journal, target.clone(), opened).map_err(io)?;
+        let aggregator = Aggregator::resume(options, &journal, shards.clone(), opened).map_err(io)?;
         aggregators.push(Arc::new(aggregator));
     }
-    let pipeline = Pipeline::resume(pipeline_options, &journal, target, (log, recovered), found.last_number)
+    let pipeline = Pipeline::resume(pipeline_options, &journal, shards, (log, recovered), found.last_number)
         .map_err(io)?;
     let handle = StreamHandle {
         dpi: dpi.id,
@@ -232,8 +234,9 @@ pub fn prepare(
         bytes_per_second: AtomicU64::new(0),
         listening: AtomicBool::new(false),
         listener: Mutex::new(None),
+        runtime: OnceLock::new(),
     };
-    Ok(Prepared { handle: Arc::new(handle), listener, writer, inserters: dpi.inserters.max(1) })
+    Ok(Prepared { handle: Arc::new(handle), listener, writer })
 }
 
 /// Opens the journal. A receiver that lost its parent may still be stopping in it.
@@ -288,9 +291,8 @@ impl Prepared {
         stop: &Arc<AtomicBool>,
         runtime: &tokio::runtime::Handle,
     ) -> io::Result<Arc<StreamHandle>> {
-        let Prepared { handle, listener, writer, inserters } = self;
-        let name = format!("{}-{}", handle.dpi, handle.config.name);
-        let thread = |role: &str| std::thread::Builder::new().name(format!("{role} {name}"));
+        let Prepared { handle, listener, writer } = self;
+        let thread = |role: &str| handle.thread(role);
         handle.listening.store(true, Ordering::Relaxed);
         let (listening, stop_listening) = (handle.clone(), stop.clone());
         let joined = thread("listen").spawn(move || {
@@ -298,16 +300,9 @@ impl Prepared {
             listening.listening.store(false, Ordering::Relaxed);
         })?;
         *lock(&handle.listener) = Some(joined);
-        let work = |pipeline: &Arc<Pipeline>| {
-            let (pipeline, runtime) = (pipeline.clone(), runtime.clone());
-            thread("insert").spawn(move || pipeline.work(&runtime))
-        };
-        for _ in 0..inserters {
-            work(&handle.pipeline)?;
-        }
-        if let Some(nat) = &handle.nat {
-            work(nat)?;
-        }
+        // Set once: a stream is started once.
+        let _ = handle.runtime.set(runtime.clone());
+        handle.start_inserters()?;
         for aggregator in &handle.aggregators {
             let (aggregator, runtime) = (aggregator.clone(), runtime.clone());
             thread("aggregate").spawn(move || aggregator.work(&runtime))?;
@@ -319,6 +314,22 @@ impl Prepared {
 }
 
 impl StreamHandle {
+    fn thread(&self, role: &str) -> std::thread::Builder {
+        std::thread::Builder::new().name(format!("{role} {}-{}", self.dpi, self.config.name))
+    }
+
+    /// Starts the inserters that are missing: all at first, and more when shards have come.
+    pub fn start_inserters(&self) -> io::Result<()> {
+        let Some(runtime) = self.runtime.get() else { return Ok(()) };
+        for pipeline in self.pipelines() {
+            for _ in 0..pipeline.take_vacancies() {
+                let (pipeline, runtime) = (pipeline.clone(), runtime.clone());
+                self.thread("insert").spawn(move || pipeline.work(&runtime))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Whether it listens and its journal takes what comes.
     pub fn accepts(&self) -> bool {
         self.listening.load(Ordering::Relaxed) && self.journal.accepts()

@@ -7,6 +7,7 @@
 //!   `measured` asks these;
 //! - `blocks`: groups become blocks, those of a table's partition one behind the other;
 //! - `outbox`: the blocks on the disk, with the place in the journal behind them;
+//! - `send`: a flush to the server that it is bound to;
 //! - `reader`: the thread that does all of it; `options`: what it is given and what it tells.
 
 mod blocks;
@@ -19,6 +20,7 @@ mod names;
 mod options;
 mod outbox;
 mod reader;
+mod send;
 mod table;
 #[cfg(test)]
 mod tests;

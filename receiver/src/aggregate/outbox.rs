@@ -73,6 +73,13 @@ pub(super) struct Flush {
     /// The ledger's row about it, and its token.
     pub(super) ledger_row: LedgerRow,
     pub(super) ledger_token: String,
+    /// The shard that all of it goes to. A flush of version 0.4 has none: there was one server.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub(super) shard: u32,
+}
+
+fn is_first(shard: &u32) -> bool {
+    *shard == 0
 }
 
 /// The directory of one reader.
@@ -151,9 +158,10 @@ impl Outbox {
         writing: Writing,
         after: Standing,
         (ledger_row, ledger_token): (LedgerRow, String),
+        shard: u32,
     ) -> io::Result<Flush> {
         let Writing { mut file, path, inserts, .. } = writing;
-        let flush = Flush { after, inserts, ledger_row, ledger_token };
+        let flush = Flush { after, inserts, ledger_row, ledger_token, shard };
         let text = serde_json::to_vec(&flush)?;
         file.write_all(&text)?;
         file.write_all(&(text.len() as u64).to_le_bytes())?;
@@ -264,7 +272,7 @@ mod tests {
         writing.block("INSERT a", "t/1".to_owned(), 2, b"fi").unwrap();
         writing.block("INSERT a", "t/1".to_owned(), 3, b"rst").unwrap();
         writing.block("INSERT b", "t/2".to_owned(), 1, b"second block").unwrap();
-        outbox.complete(writing, standing(last), (LedgerRow::default(), "ledger".to_owned())).unwrap()
+        outbox.complete(writing, standing(last), (LedgerRow::default(), "ledger".to_owned()), 2).unwrap()
     }
 
     #[test]

@@ -3,11 +3,10 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use crc_fast::{CrcAlgorithm, Digest};
 use ipfix::Column;
 use schema::{LEDGER, LedgerRow, Stream};
@@ -16,16 +15,17 @@ use super::blocks::blocks;
 use super::gather::{Filtered, Gatherer};
 use super::layout::only_what_is_needed;
 use super::options::{AggregatorOptions, AggregatorStatus, Opened};
-use super::outbox::{Flush, Outbox, OutboxInsert, Standing};
+use super::outbox::{Flush, Outbox, Standing};
 use crate::decode::{Decoder, DecoderState, Origin};
 use crate::enrich::{Enricher, Knowledge};
-use crate::insert::{BLOCK_BYTES, Failure, MAX_BLOCK_ROWS, Target};
+use crate::insert::{BLOCK_BYTES, Bound, Failure, MAX_BLOCK_ROWS, Shards};
+use crate::journal::frame::crc32c;
 use crate::journal::{Fsync, Journal, JournalReader, Position, lock};
 use crate::ledger;
 
 const IDLE: Duration = Duration::from_millis(20);
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LAST_PAUSE: Duration = Duration::from_secs(5);
+pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(100);
+pub(super) const LAST_PAUSE: Duration = Duration::from_secs(5);
 /// Groups that a flush has at most: about 80 MB while they are gathered.
 pub const MAX_GROUPS: u32 = 1 << 18;
 /// Memory from which a flush does not wait: long names and many histograms.
@@ -35,31 +35,33 @@ pub const MAX_MEMORY: usize = 192 << 20;
 const ENOUGH_RECORDS: u64 = 500_000;
 /// So many times longer.
 const PATIENCE: u32 = 5;
-/// A flush is sent in pieces of this size.
-const PIECE: usize = 1 << 20;
 
 /// One family of one stream on its way from the journal to its tables.
 pub struct Aggregator {
     options: AggregatorOptions,
     stream: &'static Stream,
-    journal: Arc<Journal>,
-    target: Target,
+    pub(super) journal: Arc<Journal>,
+    pub(super) shards: Shards,
+    /// The shard whose turn it is to get the next flush.
+    pub(super) turn: AtomicU32,
     work: Mutex<Work>,
     status: Mutex<AggregatorStatus>,
     last_error: Mutex<Option<String>>,
-    retries: AtomicU64,
+    pub(super) retries: AtomicU64,
     flush_after_ms: AtomicU64,
     hurry: AtomicBool,
     give_up: AtomicBool,
 }
 
 /// What the thread works with.
-struct Work {
-    outbox: Outbox,
+pub(super) struct Work {
+    pub(super) outbox: Outbox,
     /// The last flush that is acknowledged.
-    standing: Standing,
-    /// A flush that is not.
-    pending: Option<Flush>,
+    pub(super) standing: Standing,
+    /// A flush that is not, bound to its shard.
+    pub(super) pending: Option<(Flush, Bound)>,
+    /// What is gathered is to be flushed, and no shard takes it: nothing more is gathered.
+    has_no_shard: bool,
     reader: JournalReader,
     decoder: Decoder,
     columns: Vec<Column>,
@@ -84,7 +86,7 @@ impl Aggregator {
     pub fn resume(
         options: AggregatorOptions,
         journal: &Arc<Journal>,
-        target: Target,
+        shards: Shards,
         opened: Opened,
     ) -> io::Result<Aggregator> {
         let stream: &'static Stream =
@@ -102,7 +104,11 @@ impl Aggregator {
         let gatherer = empty_gatherer(&options, stream);
         let work = Work {
             outbox,
-            pending: flush,
+            pending: flush.map(|flush| {
+                let bound = shards.bind(flush.shard);
+                (flush, bound)
+            }),
+            has_no_shard: false,
             reader,
             decoder,
             columns: stream.new_columns(),
@@ -120,7 +126,9 @@ impl Aggregator {
         let aggregator = Aggregator {
             stream,
             journal: journal.clone(),
-            target,
+            shards,
+            // Readers begin at different shards.
+            turn: AtomicU32::new(crc32c(format!("{}/{}", journal.id(), options.table()).as_bytes())),
             status: Mutex::default(),
             last_error: Mutex::default(),
             retries: AtomicU64::new(0),
@@ -154,6 +162,9 @@ impl Aggregator {
         if work.is_broken {
             return self.begin_again(work);
         }
+        if work.has_no_shard {
+            return self.flush(work, runtime);
+        }
         let Some(knowledge) = self.options.known.get() else {
             std::thread::sleep(IDLE);
             return Ok(());
@@ -163,7 +174,7 @@ impl Aggregator {
             self.show(work);
         }
         if self.is_due(work, has_read) {
-            return self.flush(work);
+            return self.flush(work, runtime);
         }
         if !has_read {
             std::thread::sleep(IDLE);
@@ -219,7 +230,16 @@ impl Aggregator {
     }
 
     /// Puts what is gathered into the outbox.
-    fn flush(&self, work: &mut Work) -> io::Result<()> {
+    fn flush(&self, work: &mut Work, runtime: &tokio::runtime::Handle) -> io::Result<()> {
+        let Some(bound) = self.next_shard(runtime) else {
+            if !work.has_no_shard {
+                self.report(&Failure::wait("no shard is open and answers: what is gathered waits for one"));
+            }
+            work.has_no_shard = true;
+            self.pause(FIRST_PAUSE * 5);
+            return Ok(());
+        };
+        work.has_no_shard = false;
         // A power cut must not take frames that are in the tables: their numbers would be used again.
         if self.journal.options().fsync != Fsync::Never {
             self.journal.sync()?;
@@ -231,14 +251,16 @@ impl Aggregator {
         let identity = self.journal.identity();
         let mut writing = work.outbox.begin()?;
         blocks(&mut work.gatherer, self.options.family, self.options.minutes, |block| {
-            let sql = self.options.family.insert_sql(&self.target.database, block.table);
-            let token = format!("{identity}/{}/0/week-{}/{range}", block.table.name, block.week);
+            let sql = self.options.family.insert_sql(&self.shards.database, block.table);
+            let token =
+                format!("{identity}/{}/{}/week-{}/{range}", block.table.name, bound.shard, block.week);
             writing.block(&sql, token, block.rows, block.bytes)
         })?;
         let after = self.after(work);
         let row = self.ledger_row(&after, &work.standing);
         let token = format!("{identity}/{LEDGER}/{}/{range}", self.options.table());
-        work.pending = Some(work.outbox.complete(writing, after, (row, token))?);
+        let flush = work.outbox.complete(writing, after, (row, token), bound.shard)?;
+        work.pending = Some((flush, bound));
         self.empty(&mut work.gatherer);
         work.since = None;
         Ok(())
@@ -277,58 +299,6 @@ impl Aggregator {
         ledger::row(&of, &now.balance(), &before.balance())
     }
 
-    /// Sends the pending flush until every insert of it is acknowledged, or the process stops.
-    fn send(&self, work: &mut Work, runtime: &tokio::runtime::Handle) -> io::Result<()> {
-        let Some(flush) = &work.pending else { return Ok(()) };
-        for insert in &flush.inserts {
-            let bytes = Bytes::from(work.outbox.bytes(insert)?);
-            let settled = self.until_acknowledged(|| runtime.block_on(self.insert(insert, &bytes)));
-            if !settled {
-                return Ok(());
-            }
-        }
-        let (row, token) = (&flush.ledger_row, &flush.ledger_token);
-        let is_told = || runtime.block_on(self.target.insert_ledger_row(row, token));
-        if !self.until_acknowledged(is_told) {
-            return Ok(());
-        }
-        if flush.after.journal == self.journal.id() {
-            work.outbox.acknowledged(flush)?;
-            work.standing = flush.after.clone();
-        } else {
-            work.outbox.remove_flush()?;
-        }
-        work.pending = None;
-        self.show(work);
-        Ok(())
-    }
-
-    /// Whether it was acknowledged before the process stops.
-    fn until_acknowledged(&self, mut attempt: impl FnMut() -> Result<(), Failure>) -> bool {
-        let mut pause = FIRST_PAUSE;
-        loop {
-            match attempt() {
-                Ok(()) => return true,
-                Err(failure) => self.report(&failure),
-            }
-            self.pause(pause);
-            pause = (pause * 2).min(LAST_PAUSE);
-            if self.given_up() {
-                return false;
-            }
-            self.retries.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    async fn insert(&self, insert: &OutboxInsert, bytes: &Bytes) -> Result<(), Failure> {
-        let mut request = self.target.begin(&insert.sql, &insert.token);
-        let mut rest = bytes.clone();
-        while !rest.is_empty() {
-            request.send(rest.split_to(PIECE.min(rest.len()))).await?;
-        }
-        request.end().await
-    }
-
     /// After an error of the journal or the disk: what was gathered since the last flush is gathered anew.
     fn begin_again(&self, work: &mut Work) -> io::Result<()> {
         (work.reader, work.decoder) = at(&self.options, self.stream, &self.journal, &work.standing)?;
@@ -336,13 +306,14 @@ impl Aggregator {
         work.columns.iter_mut().for_each(Column::clear);
         work.digest = Digest::new(CrcAlgorithm::Crc32Iscsi);
         work.since = None;
+        work.has_no_shard = false;
         (work.last, work.arrival_us) = (work.standing.last, work.standing.arrival_us);
         work.is_broken = false;
         self.show(work);
         Ok(())
     }
 
-    fn show(&self, work: &Work) {
+    pub(super) fn show(&self, work: &Work) {
         let standing = &work.standing;
         let mut filtered = standing.filtered;
         filtered.add(&work.gatherer.filtered);
@@ -358,14 +329,14 @@ impl Aggregator {
         };
     }
 
-    fn pause(&self, pause: Duration) {
+    pub(super) fn pause(&self, pause: Duration) {
         let until = Instant::now() + pause;
         while Instant::now() < until && !self.given_up() {
             std::thread::sleep(IDLE.min(pause));
         }
     }
 
-    fn report(&self, failure: &Failure) {
+    pub(super) fn report(&self, failure: &Failure) {
         *lock(&self.last_error) = Some(failure.to_string());
         if crate::log_limit::allow("aggregate") {
             tracing::warn!(
@@ -378,7 +349,7 @@ impl Aggregator {
         }
     }
 
-    fn given_up(&self) -> bool {
+    pub(super) fn given_up(&self) -> bool {
         self.give_up.load(Ordering::Relaxed)
     }
 

@@ -20,7 +20,7 @@ use super::cache::{Cache, List};
 use super::fetch::{FetchError, fetch};
 use super::{DictionariesState, Known, NEEDED};
 use crate::enrich::Knowledge;
-use crate::insert::Target;
+use crate::insert::Shards;
 use crate::journal::lock;
 
 /// How often the database is asked.
@@ -50,7 +50,7 @@ struct Held {
 }
 
 struct Thread {
-    target: Target,
+    shards: Shards,
     cache: Cache,
     known: BTreeMap<u16, Arc<Known>>,
     settings: EnrichmentConfig,
@@ -79,7 +79,7 @@ impl Follower {
     /// Puts in force what an earlier life has left beside the journal, and starts the thread.
     pub fn start(
         data_dir: &Path,
-        target: Target,
+        shards: Shards,
         known: BTreeMap<u16, Arc<Known>>,
         settings: EnrichmentConfig,
         state: Arc<Mutex<DictionariesState>>,
@@ -87,7 +87,7 @@ impl Follower {
     ) -> io::Result<Follower> {
         let cache = Cache::open(data_dir)?;
         let mut thread = Thread {
-            target,
+            shards,
             cache,
             known,
             settings,
@@ -166,7 +166,9 @@ impl Thread {
     }
 
     fn try_look(&mut self) -> Result<(), LookError> {
-        let (client, database) = (self.target.client(), self.target.database.clone());
+        // Every server has all dictionaries.
+        let target = self.shards.target(0).map_err(|_| LookError::Silent)?;
+        let (client, database) = (target.client(), target.database.clone());
         let asked = self.runtime.block_on(async {
             tokio::time::timeout(ANSWER_WITHIN, schema::current_versions(&client, &database)).await
         });
@@ -204,7 +206,7 @@ impl Thread {
         dictionary: &'static Dictionary,
         version: &DictionaryVersion,
     ) -> Result<super::cache::Kept, LookError> {
-        let fetched = fetch(client, &self.target.database, dictionary, version, &self.cache);
+        let fetched = fetch(client, &self.shards.database, dictionary, version, &self.cache);
         let fetched = self.runtime.block_on(async { tokio::time::timeout(FETCH_WITHIN, fetched).await });
         Ok(fetched.map_err(|_| LookError::Silent)??)
     }

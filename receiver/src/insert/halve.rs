@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Failure;
 use super::pipeline::{Before, Pipeline};
-use super::send::{Decoded, Place, Purpose, Sent, Workshop};
+use super::send::{Decoded, Place, Purpose, Sent, To, Workshop};
+use super::target::Target;
 use crate::intent_log::{Done, Intent, Piece, PieceFate};
 use crate::journal::frame::{Header, Kind};
 use crate::journal::lock;
@@ -37,6 +38,7 @@ impl Pipeline {
     /// Stores what can be stored of a range whose content was refused.
     pub(super) async fn halve(
         &self,
+        target: &Target,
         intent: &Intent,
         before: &Before,
         workshop: &mut Workshop,
@@ -54,7 +56,7 @@ impl Pipeline {
         while let Some(piece) = open.pop() {
             let fate = match noted.get(&(piece.start, piece.end)) {
                 Some(fate) => *fate,
-                None => self.try_piece(intent, before, workshop, &piece, singles).await?,
+                None => self.try_piece(target, intent, before, workshop, &piece, singles).await?,
             };
             let length = piece.end - piece.start;
             match fate {
@@ -77,6 +79,7 @@ impl Pipeline {
     /// Sends a piece of which nothing is known yet and notes what becomes of it.
     async fn try_piece(
         &self,
+        target: &Target,
         intent: &Intent,
         before: &Before,
         workshop: &mut Workshop,
@@ -84,7 +87,7 @@ impl Pipeline {
         singles: u64,
     ) -> Result<PieceFate, Failure> {
         let token = format!("{}/rows {}-{}", self.token(intent), piece.start, piece.end);
-        let purpose = Purpose::InsertRows(&token, piece.clone());
+        let purpose = Purpose::InsertRows(To { target, token: &token }, piece.clone());
         let fate = match self.piece(intent, before, workshop, &purpose).await?.1 {
             Ok(()) => PieceFate::Stored,
             Err(Failure::Content(_)) if piece.end - piece.start > 1 && singles < MAX_SINGLE_ROWS => {
@@ -112,8 +115,7 @@ impl Pipeline {
     ) -> io::Result<(Decoded, Result<(), Failure>)> {
         let (mut reader, mut decoder) = (before.reader.scout(), before.decoder.clone());
         let place = Place { reader: &mut reader, decoder: &mut decoder, knowledge: &before.knowledge };
-        let (decoded, sent) =
-            workshop.send(&self.target, &self.journal, place, intent.range, purpose).await?;
+        let (decoded, sent) = workshop.send(&self.journal, place, intent.range, purpose).await?;
         let acknowledged = match sent {
             Sent::Nothing => Ok(()),
             Sent::Open(insert) => insert.end().await,
@@ -134,10 +136,10 @@ impl Pipeline {
         let (mut reader, mut decoder) = (before.reader.scout(), before.decoder.clone());
         let place = Place { reader: &mut reader, decoder: &mut decoder, knowledge: &before.knowledge };
         let purpose = Purpose::Encode(rows.clone());
-        let (decoded, _) = workshop.send(&self.target, &self.journal, place, intent.range, &purpose).await?;
+        let (decoded, _) = workshop.send(&self.journal, place, intent.range, &purpose).await?;
         let note = SetAside {
             table: intent.table.clone(),
-            sql: self.options.stream.insert_sql(&self.target.database, &intent.table),
+            sql: self.options.stream.insert_sql(&self.shards.database, &intent.table),
             token,
             rows: rows.end - rows.start,
             error,

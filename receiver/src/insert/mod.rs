@@ -3,24 +3,30 @@
 //! change a range that was noted, and never begin a new range while an older one struggles.
 //!
 //! One worker at a time holds the [`Baton`], which is the place in the journal and the decoder there;
-//! it decodes and sends a range, passes the baton on and then waits for the acknowledgement.
+//! it decodes and sends a range, passes the baton on and then waits for the acknowledgement. With several
+//! servers (shards) each range is bound to one of them by its intent, and a dead one holds back only what is
+//! bound to it.
 
 mod book;
 mod buffers;
 mod failure;
 mod halve;
+mod lanes;
 mod pipeline;
 mod range;
 mod resume;
 mod send;
 mod settle;
+mod shards;
 mod target;
+mod tend;
 
 pub use book::{After, Book, Committed};
 pub use failure::Failure;
 pub use halve::{SetAside, read_set_aside};
 pub use pipeline::{Pipeline, PipelineOptions, now_us};
 pub use send::Workshop;
+pub use shards::{Bound, Shards};
 pub use target::{Access, PINNED, Target};
 
 use crate::intent_log::Range;

@@ -3,17 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use schema::Stream;
 
 use super::BLOCK_BYTES;
 use super::Failure;
 use super::book::{After, Book};
+use super::lanes::{LAST_PAUSE, Lanes, Unsettled};
 use super::range::{Cut, Cutter};
-use super::send::{Place, Purpose, Sent, Workshop};
+use super::send::{Place, Purpose, Sent, To, Workshop};
+use super::shards::{Bound, Shards};
 use super::target::Target;
 use crate::decode::{Decoder, DecoderState};
 use crate::dictionaries::Known;
@@ -23,9 +25,8 @@ use crate::journal::{Fsync, Journal, JournalReader, lock};
 
 /// How often a worker without work looks for some.
 const IDLE: Duration = Duration::from_millis(20);
-/// Pauses between attempts grow from the first to so many times the first.
+/// The pause before the second attempt.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LAST_PAUSE: u32 = 50;
 
 /// Fixed facts of one stream's pipeline.
 pub struct PipelineOptions {
@@ -49,6 +50,8 @@ pub struct PipelineOptions {
     pub first_pause: Duration,
     /// Journal bytes of a `Native` block: a part of what the server knows an insert by.
     pub block_bytes: usize,
+    /// Inserts in flight with one shard.
+    pub inserters: usize,
 }
 
 impl PipelineOptions {
@@ -65,6 +68,7 @@ impl PipelineOptions {
             label: stream.name.to_string(),
             first_pause: FIRST_PAUSE,
             block_bytes: BLOCK_BYTES,
+            inserters: 1,
         }
     }
 }
@@ -75,11 +79,19 @@ pub(super) struct Baton {
     pub(super) decoder: Decoder,
     pub(super) cutter: Cutter,
     /// Ranges that an earlier life has noted, in order.
-    pub(super) noted: VecDeque<(Intent, Option<Done>)>,
+    pub(super) noted: VecDeque<Noted>,
     /// Newest frame of earlier lives, while it is not known which of them are stored already.
     pub(super) to_resume: Option<u64>,
     /// Arrivals of frames whose rows an unknown earlier life has stored.
     pub(super) already_stored: BTreeSet<u64>,
+}
+
+/// A range that the log knows.
+pub(super) struct Noted {
+    pub(super) intent: Intent,
+    pub(super) done: Option<Done>,
+    /// If it is not done.
+    pub(super) bound: Option<Bound>,
 }
 
 /// Where a range begins, and everything that its rows are made by: doing it again makes the same rows.
@@ -93,19 +105,22 @@ pub(super) struct Before {
 pub struct Pipeline {
     pub(super) options: PipelineOptions,
     pub(super) journal: Arc<Journal>,
-    pub(super) target: Target,
+    pub(super) shards: Shards,
+    pub(super) lanes: Lanes,
     pub(super) book: Mutex<Book>,
     pub(super) baton: Mutex<Baton>,
     /// Our version and that of the stream's declaration.
     pub(super) version: String,
-    /// The server's version, once it has said it.
-    pub(super) server_version: Mutex<String>,
-    /// Ranges that were refused and are tried again: no new range begins meanwhile.
-    pub(super) struggling: AtomicUsize,
+    /// What every shard has to say before new ranges begin: which frames it has of those that arrived then.
+    pub(super) question: Mutex<Option<(u64, u64)>>,
+    /// The shard whose turn it is to get the next range.
+    turn: AtomicU32,
+    /// Workers that were started.
+    workers: AtomicUsize,
     live: Mutex<Arc<DecoderState>>,
     consumed_bytes: AtomicU64,
     last_error: Mutex<Option<String>>,
-    retries: AtomicU64,
+    pub(super) retries: AtomicU64,
     max_delay_us: AtomicU64,
     /// Frames need not ripen any more: everything is to be sent now.
     hurry: AtomicBool,
@@ -118,7 +133,7 @@ impl Pipeline {
     pub fn new(
         options: PipelineOptions,
         journal: Arc<Journal>,
-        target: Target,
+        shards: Shards,
         book: Book,
         (reader, decoder): (JournalReader, Decoder),
         noted: VecDeque<(Intent, Option<Done>)>,
@@ -129,23 +144,30 @@ impl Pipeline {
         let version = format!("{}+{columns:08x}", env!("CARGO_PKG_VERSION"));
         let live = Mutex::new(Arc::new(decoder.state.clone()));
         let to_resume = Some(newest_frame);
+        let noted = noted.into_iter().map(|(intent, done)| {
+            let bound = done.is_none().then(|| shards.bind(intent.shard));
+            Noted { intent, done, bound }
+        });
         let baton = Baton {
             reader,
             decoder,
             cutter: Cutter::new(),
-            noted,
+            noted: noted.collect(),
             to_resume,
             already_stored: BTreeSet::new(),
         };
         Pipeline {
+            lanes: Lanes::new(options.first_pause, options.inserters),
+            // Streams and DPIs begin at different shards.
+            turn: AtomicU32::new(journal.id()),
             options,
             journal,
-            target,
+            shards,
             book: Mutex::new(book),
             baton: Mutex::new(baton),
             version,
-            server_version: Mutex::new(String::new()),
-            struggling: AtomicUsize::new(0),
+            question: Mutex::new(None),
+            workers: AtomicUsize::new(0),
             live,
             consumed_bytes: AtomicU64::new(0),
             last_error: Mutex::new(None),
@@ -172,7 +194,13 @@ impl Pipeline {
     /// What a worker needs for its turns.
     pub fn workshop(&self) -> Workshop {
         let PipelineOptions { stream, table, block_bytes, .. } = &self.options;
-        Workshop::new(stream, &self.target.database, table, *block_bytes)
+        Workshop::new(stream, table, *block_bytes)
+    }
+
+    /// How many more workers are to be started; they count as started from now on.
+    pub fn take_vacancies(&self) -> usize {
+        let wanted = self.lanes.workers(self.shards.count());
+        wanted.saturating_sub(self.workers.fetch_max(wanted, Ordering::Relaxed))
     }
 
     /// One range, or a short wait for one. An error is one of the journal or the intent log; the next
@@ -182,45 +210,58 @@ impl Pipeline {
         reason = "a worker is a thread that runs nothing else: others wait for the baton as threads"
     )]
     pub async fn turn(&self, workshop: &mut Workshop) -> io::Result<()> {
-        let (intent, before, sent, decoded) = {
+        if self.tend(workshop).await {
+            return Ok(());
+        }
+        let (range, target, sent, decoded) = {
             let mut baton = lock(&self.baton);
             // Nothing is stored without what it is to be enriched by. At the start it is soon there: from the
             // files of an earlier life, or from the server that the records go to.
             let Some(knowledge) = self.options.known.get() else {
                 drop(baton);
-                // If the server is why, its words are for whoever asks.
-                if self.is_greeted().await {
-                    tokio::time::sleep(IDLE).await;
-                }
+                tokio::time::sleep(IDLE).await;
                 return Ok(());
             };
             if baton.to_resume.is_some() {
-                self.settle_earlier_life(&mut baton, &knowledge, workshop).await?;
+                self.take_over_earlier_life(&mut baton, &knowledge, workshop).await?;
+                let waits = baton.to_resume.is_some();
+                drop(baton);
+                if waits {
+                    tokio::time::sleep(IDLE).await;
+                }
                 return Ok(());
             }
-            let Some(cut) = self.next_cut(&mut baton)? else {
+            let Some((cut, target, bound)) = self.next_range(&mut baton)? else {
                 drop(baton);
                 tokio::time::sleep(IDLE).await;
                 return Ok(());
             };
-            let intent = self.intent(&cut, baton.already_stored.contains(&cut.arrival_first_us));
-            self.note_durably(&intent)?;
+            let already_stored = baton.already_stored.contains(&cut.arrival_first_us);
+            let intent = self.intent(&cut, &bound, &target, already_stored);
+            if let Err(error) = self.note_durably(&intent) {
+                self.lanes.end(bound.shard);
+                return Err(error);
+            }
             let before = Before { reader: baton.reader.scout(), decoder: baton.decoder.clone(), knowledge };
             let token = self.token(&intent);
-            let purpose = if intent.already_stored { Purpose::Discard } else { Purpose::Insert(&token) };
+            let purpose = match intent.already_stored {
+                true => Purpose::Discard,
+                false => Purpose::Insert(To { target: &target, token: &token }),
+            };
             let baton = &mut *baton;
             let place = Place {
                 reader: &mut baton.reader,
                 decoder: &mut baton.decoder,
                 knowledge: &before.knowledge,
             };
-            let sending = workshop.send(&self.target, &self.journal, place, intent.range, &purpose);
+            let sending = workshop.send(&self.journal, place, intent.range, &purpose);
             let (decoded, sent) = match sending.await {
                 Ok(sending) => sending,
                 Err(error) => {
                     // The journal could not be read. The noted range is begun again from its first frame.
                     (baton.reader, baton.decoder) = (before.reader, before.decoder);
-                    baton.noted.push_back((intent, None));
+                    self.lanes.end(bound.shard);
+                    baton.noted.push_back(Noted { intent, done: None, bound: Some(bound) });
                     baton.to_resume = Some(0);
                     return Err(error);
                 }
@@ -228,7 +269,7 @@ impl Pipeline {
             baton.cutter.learn(cut.bytes, decoded.rows + decoded.filtered);
             self.consumed_bytes.fetch_add(cut.bytes, Ordering::Relaxed);
             self.passed(&intent, &baton.reader, &baton.decoder);
-            (intent, before, sent, decoded)
+            (Unsettled { intent, before, bound, is_earlier: false, is_tried: true }, target, sent, decoded)
         };
         let acknowledged = match sent {
             Sent::Nothing => Ok(()),
@@ -236,12 +277,12 @@ impl Pipeline {
             Sent::Failed(failure) => Err(failure),
         };
         match acknowledged {
-            Ok(()) => self.note_done(decoded.done(intent.range)),
-            Err(failure) => {
-                self.struggling.fetch_add(1, Ordering::Relaxed);
-                self.retry(intent, before, failure, workshop).await;
-                self.struggling.fetch_sub(1, Ordering::Relaxed);
+            Ok(()) => {
+                self.lanes.end(range.bound.shard);
+                target.has_taken(decoded.rows);
+                self.note_done(decoded.done(range.intent.range), range.bound);
             }
+            Err(failure) => self.struggle(range, &failure),
         }
         Ok(())
     }
@@ -257,18 +298,34 @@ impl Pipeline {
         file.sync_data()
     }
 
+    /// A range is settled, and nothing of it is bound to its shard any more.
+    pub(super) fn note_done(&self, done: Done, bound: Bound) {
+        self.note_in_book(done);
+        drop(bound);
+    }
+
     /// A range is settled, whether that can be noted or not: if not, a later life settles it again,
     /// which changes nothing.
-    pub(super) fn note_done(&self, done: Done) {
+    pub(super) fn note_in_book(&self, done: Done) {
         if let Err(error) = lock(&self.book).done(done) {
             self.report(&error.into());
         }
     }
 
-    fn next_cut(&self, baton: &mut Baton) -> io::Result<Option<Cut>> {
-        if self.struggling.load(Ordering::Relaxed) > 0 {
+    /// The next range, if one is ripe, bound to the shard whose turn it is among those that take new ones.
+    fn next_range(&self, baton: &mut Baton) -> io::Result<Option<(Cut, Target, Bound)>> {
+        let shards = self.shards.count();
+        let takes_new = |number, target: &Target| self.lanes.takes_new(shards, number, target);
+        if !self.shards.is_any_open(takes_new) {
             return Ok(None);
         }
+        let Some(cut) = self.next_cut(baton)? else { return Ok(None) };
+        let Some((target, bound)) = self.shards.bind_next(&self.turn, takes_new) else { return Ok(None) };
+        self.lanes.begin(bound.shard);
+        Ok(Some((cut, target, bound)))
+    }
+
+    fn next_cut(&self, baton: &mut Baton) -> io::Result<Option<Cut>> {
         let mut scout = baton.reader.scout();
         let Some(first) = scout.peek(&mut Vec::new())? else { return Ok(None) };
         let published = self.journal.published();
@@ -282,16 +339,16 @@ impl Pipeline {
         baton.cutter.cut(&baton.reader, |arrival_us| baton.already_stored.contains(&arrival_us))
     }
 
-    fn intent(&self, cut: &Cut, already_stored: bool) -> Intent {
+    fn intent(&self, cut: &Cut, bound: &Bound, target: &Target, already_stored: bool) -> Intent {
         Intent {
             range: cut.range,
             arrival_first_us: cut.arrival_first_us,
             arrival_last_us: cut.arrival_last_us,
             crc: cut.crc,
             table: self.options.table.clone(),
-            shard: 0,
+            shard: bound.shard,
             version: self.version.clone(),
-            server_version: lock(&self.server_version).clone(),
+            server_version: target.version(),
             written_us: now_us(),
             already_stored,
             halving: false,
@@ -319,56 +376,6 @@ impl Pipeline {
         *lock(&self.live) = state.clone();
         let after = After { state, position: reader.position(), arrival_us: intent.arrival_last_us };
         lock(&self.book).decoded(intent.range.first, after);
-    }
-
-    /// Tries a noted range again until it is settled or the process stops.
-    pub(super) async fn retry(
-        &self,
-        mut intent: Intent,
-        before: Before,
-        mut failure: Failure,
-        workshop: &mut Workshop,
-    ) {
-        let first_pause = self.options.first_pause;
-        let mut pause = first_pause;
-        loop {
-            self.report(&failure);
-            let content = matches!(failure, Failure::Content(_));
-            if content && !intent.halving && self.note_halving(&mut intent) {
-                pause = first_pause;
-            } else {
-                self.pause(pause).await;
-                pause = (pause * 2).min(first_pause * LAST_PAUSE);
-            }
-            if self.given_up() {
-                return;
-            }
-            self.retries.fetch_add(1, Ordering::Relaxed);
-            match self.settle(&intent, &before, workshop).await {
-                Ok(done) => return self.note_done(done),
-                Err(again) => failure = again,
-            }
-        }
-    }
-
-    fn note_halving(&self, intent: &mut Intent) -> bool {
-        match lock(&self.book).halving(intent.range.first) {
-            Ok(()) => {
-                intent.halving = true;
-                true
-            }
-            Err(error) => {
-                self.report(&error.into());
-                false
-            }
-        }
-    }
-
-    pub(super) async fn pause(&self, pause: Duration) {
-        let until = Instant::now() + pause;
-        while Instant::now() < until && !self.given_up() {
-            tokio::time::sleep(IDLE.min(pause)).await;
-        }
     }
 
     pub(super) fn report(&self, failure: &Failure) {
@@ -414,9 +421,9 @@ impl Pipeline {
         &self.book
     }
 
-    /// The server.
-    pub fn target(&self) -> &Target {
-        &self.target
+    /// The servers.
+    pub fn shards(&self) -> &Shards {
+        &self.shards
     }
 
     /// The table.

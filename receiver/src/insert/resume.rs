@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
-use super::{After, Book, Committed, Pipeline, PipelineOptions, Target};
+use super::{After, Book, Committed, Pipeline, PipelineOptions, Shards};
 use crate::decode::{Decoder, DecoderState, Origin};
 use crate::intent_log::{Checkpoint, IntentLog, LedgerMark, Recovered};
 use crate::journal::{Journal, JournalReader, Position};
@@ -16,7 +16,7 @@ impl Pipeline {
     pub fn resume(
         options: PipelineOptions,
         journal: &Arc<Journal>,
-        target: Target,
+        shards: Shards,
         (log, recovered): (IntentLog, Recovered),
         newest_frame: u64,
     ) -> io::Result<Pipeline> {
@@ -32,7 +32,7 @@ impl Pipeline {
             tracing::info!(stream = %options.label, newest_frame, open_ranges = noted.len(), "the journal was found");
         }
         let place = (reader, decoder);
-        Ok(Pipeline::new(options, journal.clone(), target, book, place, noted, newest_frame))
+        Ok(Pipeline::new(options, journal.clone(), shards, book, place, noted, newest_frame))
     }
 }
 

@@ -35,20 +35,30 @@ pub struct Workshop {
     /// Only rows with an address after translation are stored.
     only_translated: bool,
     encoder: Encoder,
-    sql: String,
+    stream: &'static Stream,
+    table: String,
     buffers: Buffers,
     /// Journal bytes of a block.
     block_bytes: usize,
 }
 
+/// Where an insert goes.
+#[derive(Clone, Copy)]
+pub struct To<'a> {
+    /// The server.
+    pub target: &'a Target,
+    /// What it knows the insert by.
+    pub token: &'a str,
+}
+
 /// What is done with the rows of a range.
 pub enum Purpose<'a> {
-    /// They are inserted under this token.
-    Insert(&'a str),
+    /// They are inserted.
+    Insert(To<'a>),
     /// Those are whose frames did not arrive at one of these times: the others are stored already.
-    InsertRest(&'a str, &'a BTreeSet<u64>),
+    InsertRest(To<'a>, &'a BTreeSet<u64>),
     /// Only these of them are, by their position in the range.
-    InsertRows(&'a str, RowRange<u64>),
+    InsertRows(To<'a>, RowRange<u64>),
     /// They are encoded only, and returned: to be set aside.
     Encode(RowRange<u64>),
     /// Nothing: only the decoder's state is of interest.
@@ -87,13 +97,14 @@ pub enum Sent {
 
 impl Workshop {
     /// Buffers for a stream whose rows go to a table.
-    pub fn new(stream: &Stream, database: &str, table: &str, block_bytes: usize) -> Workshop {
+    pub fn new(stream: &'static Stream, table: &str, block_bytes: usize) -> Workshop {
         Workshop {
             columns: stream.new_columns(),
             enricher: Enricher::new(stream),
             only_translated: std::ptr::eq(stream, schema::nat_from_fullflow()),
             encoder: Encoder::new(stream),
-            sql: stream.insert_sql(database, table),
+            stream,
+            table: table.to_string(),
             buffers: Buffers::default(),
             block_bytes,
         }
@@ -103,7 +114,6 @@ impl Workshop {
     /// decoder there.
     pub async fn send(
         &mut self,
-        target: &Target,
         journal: &Journal,
         place: Place<'_>,
         range: Range,
@@ -135,11 +145,11 @@ impl Workshop {
             }
             block_bytes += next.header.length as usize;
             if block_bytes >= self.block_bytes || self.gathered() >= MAX_BLOCK_ROWS {
-                self.block(target, knowledge, purpose, &mut decoded, &mut sent).await?;
+                self.block(knowledge, purpose, &mut decoded, &mut sent).await?;
                 block_bytes = 0;
             }
         }
-        self.block(target, knowledge, purpose, &mut decoded, &mut sent).await?;
+        self.block(knowledge, purpose, &mut decoded, &mut sent).await?;
         if holes.len() > holes_before {
             decoder.cross_hole(journal, reader.position())?;
         }
@@ -161,7 +171,6 @@ impl Workshop {
 
     async fn block(
         &mut self,
-        target: &Target,
         knowledge: &Knowledge,
         purpose: &Purpose<'_>,
         decoded: &mut Decoded,
@@ -191,8 +200,9 @@ impl Workshop {
                 .encode_rows(&self.columns, wanted.start as usize..wanted.end as usize, &mut bytes)
                 .map_err(std::io::Error::other)?;
             match purpose {
-                Purpose::Insert(token) | Purpose::InsertRest(token, _) | Purpose::InsertRows(token, _) => {
-                    transmit(target, &self.sql, token, self.buffers.lend(bytes), sent).await;
+                Purpose::Insert(to) | Purpose::InsertRest(to, _) | Purpose::InsertRows(to, _) => {
+                    let block = self.buffers.lend(bytes);
+                    self.transmit(*to, block, sent).await;
                 }
                 Purpose::Encode(_) | Purpose::Discard => {
                     decoded.encoded.extend_from_slice(&bytes);
@@ -203,15 +213,17 @@ impl Workshop {
         self.columns.iter_mut().for_each(Column::clear);
         Ok(())
     }
-}
 
-async fn transmit(target: &Target, sql: &str, token: &str, block: Bytes, sent: &mut Sent) {
-    if matches!(sent, Sent::Nothing) {
-        *sent = Sent::Open(Box::new(target.begin(sql, token)));
-    }
-    if let Sent::Open(insert) = sent
-        && let Err(failure) = insert.send(block).await
-    {
-        *sent = Sent::Failed(failure);
+    async fn transmit(&self, To { target, token }: To<'_>, block: Bytes, sent: &mut Sent) {
+        if matches!(sent, Sent::Nothing) {
+            // Which table holds the rows on this server may have changed since the last insert.
+            let sql = self.stream.insert_sql(&target.database, &target.physical(&self.table));
+            *sent = Sent::Open(Box::new(target.begin(&sql, token)));
+        }
+        if let Sent::Open(insert) = sent
+            && let Err(failure) = insert.send(block).await
+        {
+            *sent = Sent::Failed(failure);
+        }
     }
 }

@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use super::Failure;
 use super::book::After;
-use super::pipeline::{Baton, Before, Pipeline, now_us};
+use super::lanes::Unsettled;
+use super::pipeline::{Baton, Before, Noted, Pipeline, now_us};
 use super::range::Survey;
-use super::send::{Place, Purpose, Workshop};
+use super::send::{Place, Purpose, To, Workshop};
 use crate::enrich::Knowledge;
 use crate::intent_log::{Done, Intent};
 use crate::journal::lock;
@@ -22,16 +23,12 @@ impl Pipeline {
     /// whose frames are not all there any more, is settled by asking for its frames one by one: if
     /// none is stored it is sent with its token all the same, because the first attempt may still be
     /// running; else the rest is sent.
-    pub(super) async fn settle(
-        &self,
-        intent: &Intent,
-        before: &Before,
-        workshop: &mut Workshop,
-    ) -> Result<Done, Failure> {
-        let server_version = self.target.version().await?;
-        *lock(&self.server_version) = server_version.clone();
+    pub(super) async fn settle(&self, range: &Unsettled, workshop: &mut Workshop) -> Result<Done, Failure> {
+        let Unsettled { intent, before, .. } = range;
+        let target = &self.shards.target(intent.shard)?;
+        target.greet().await?;
         if intent.halving {
-            return self.halve(intent, before, workshop).await;
+            return self.halve(target, intent, before, workshop).await;
         }
         let survey = Survey::of(&before.reader, intent.range)?;
         let intact = survey.crc == intent.crc;
@@ -39,75 +36,69 @@ impl Pipeline {
         let age = now_us().checked_sub(intent.written_us);
         let old = age.is_none_or(|age| age > TRUST_TOKEN_US)
             || intent.version != self.version
-            || intent.server_version != server_version;
+            || intent.server_version != target.version();
         let token = self.token(intent);
         if !old && intact {
             let (decoded, acknowledged) =
-                self.piece(intent, before, workshop, &Purpose::Insert(&token)).await?;
+                self.piece(intent, before, workshop, &Purpose::Insert(To { target, token: &token })).await?;
             return acknowledged.map(|()| decoded.done(intent.range));
         }
-        let stored: BTreeSet<u64> = self.stored_of(&survey).await?.into_keys().collect();
+        let stored: BTreeSet<u64> = self.stored_of(range, &survey).await?.into_keys().collect();
         let rest = format!("{token}/rest-{:08x}", survey.crc_without(&stored));
         let purpose = if intact && stored.is_empty() {
-            Purpose::Insert(&token)
+            Purpose::Insert(To { target, token: &token })
         } else {
-            Purpose::InsertRest(&rest, &stored)
+            Purpose::InsertRest(To { target, token: &rest }, &stored)
         };
         let (decoded, acknowledged) = self.piece(intent, before, workshop, &purpose).await?;
         acknowledged?;
         // Another version of ours may have made other rows of the same frames, and they may be the ones
         // that the server has kept.
-        let rows = self.stored_of(&survey).await?.into_values().sum();
+        let rows = self.stored_of(range, &survey).await?.into_values().sum();
         Ok(Done { range: intent.range, stored: rows, set_aside: 0, filtered: decoded.filtered })
     }
 
     /// How many rows of these frames are in the table, by the frames' arrival times. Rows of another
-    /// life of a restored journal may lie between them, so a span of time would tell nothing.
-    async fn stored_of(&self, survey: &Survey) -> Result<BTreeMap<u64, u64>, Failure> {
+    /// life of a restored journal may lie between them, so a span of time would tell nothing. An intent of an
+    /// earlier life is asked for on every shard: this directory may be a copy, whose original lost the intent
+    /// and has bound the frames to another one.
+    async fn stored_of(&self, range: &Unsettled, survey: &Survey) -> Result<BTreeMap<u64, u64>, Failure> {
         let arrivals: BTreeSet<u64> = survey.frames.iter().map(|(arrival, _)| *arrival).collect();
         let (Some(first), Some(last)) = (arrivals.first(), arrivals.last()) else {
             return Ok(BTreeMap::new());
         };
-        let journal = self.journal.id();
-        let mut found = self.target.stored_rows(&self.options.table, journal, *first, *last).await?;
-        found.retain(|arrival, _| arrivals.contains(arrival));
+        let own = range.intent.shard;
+        let mut found: BTreeMap<u64, u64> = BTreeMap::new();
+        for number in (0..self.shards.count()).filter(|number| *number == own || range.is_earlier) {
+            let target = self.shards.target(number)?;
+            let rows = target.stored_rows(&self.options.table, self.journal.id(), *first, *last).await;
+            let rows = rows.map_err(|failure| match number == own {
+                true => failure,
+                false => Failure::Wait(format!("shard {number} has to say what it holds: {failure}")),
+            })?;
+            for (arrival, rows) in rows.into_iter().filter(|(arrival, _)| arrivals.contains(arrival)) {
+                // A frame's rows are on one shard; two that tell of them tell of the same.
+                let most = found.entry(arrival).or_default();
+                *most = rows.max(*most);
+            }
+        }
         Ok(found)
     }
 
-    /// Whether the server has said its version; if it does not, that is told, after a pause.
-    pub(super) async fn is_greeted(&self) -> bool {
-        if !lock(&self.server_version).is_empty() {
-            return true;
-        }
-        match self.target.version().await {
-            Ok(version) => {
-                *lock(&self.server_version) = version;
-                true
-            }
-            Err(failure) => {
-                self.report(&failure);
-                self.pause(self.options.first_pause * 5).await;
-                false
-            }
-        }
-    }
-
     /// Brings everything into the present that earlier lives have left: ranges that are done are
-    /// decoded for the decoder's state only, ranges that are noted are settled in order, and of the
-    /// frames behind them it is asked which are stored already. Only then may new ranges begin.
-    pub(super) async fn settle_earlier_life(
+    /// decoded for the decoder's state only, ranges that are noted are to be settled at their shards, and of
+    /// the frames behind them it is asked which are stored already. Only then may new ranges begin.
+    pub(super) async fn take_over_earlier_life(
         &self,
         baton: &mut Baton,
         knowledge: &Arc<Knowledge>,
         workshop: &mut Workshop,
     ) -> io::Result<()> {
-        if !self.is_greeted().await {
-            return Ok(());
-        }
-        while let Some((intent, done)) = baton.noted.front().cloned() {
+        while let Some(noted) = baton.noted.front() {
             if self.given_up() {
                 return Ok(());
             }
+            let intent = noted.intent.clone();
             let before = Before {
                 reader: baton.reader.scout(),
                 decoder: baton.decoder.clone(),
@@ -118,7 +109,7 @@ impl Pipeline {
                 decoder: &mut baton.decoder,
                 knowledge: &before.knowledge,
             };
-            let passing = workshop.send(&self.target, &self.journal, place, intent.range, &Purpose::Discard);
+            let passing = workshop.send(&self.journal, place, intent.range, &Purpose::Discard);
             let decoded = match passing.await {
                 Ok((decoded, _)) => decoded,
                 Err(error) => {
@@ -129,30 +120,45 @@ impl Pipeline {
             };
             lock(&self.book).resume(intent.clone());
             self.passed(&intent, &baton.reader, &baton.decoder);
-            baton.noted.pop_front();
-            match done {
-                Some(done) => lock(&self.book).settled(done),
-                None if intent.already_stored || decoded.rows == 0 => {
-                    self.note_done(decoded.done(intent.range));
-                }
-                None => {
-                    tracing::info!(stream = %self.options.label, first = intent.range.first, last = intent.range.last, "settling a range of an earlier life");
+            let Some(Noted { done, bound, .. }) = baton.noted.pop_front() else { break };
+            match (done, bound) {
+                (Some(done), _) => lock(&self.book).settled(done),
+                (None, Some(bound)) if !intent.already_stored && decoded.rows > 0 => {
                     // However young: this directory may be a copy, whose original has settled it since.
                     let intent = Intent { written_us: 0, ..intent };
-                    match self.settle(&intent, &before, workshop).await {
-                        Ok(done) => self.note_done(done),
-                        Err(failure) => self.retry(intent, before, failure, workshop).await,
-                    }
+                    self.lanes.put(Unsettled { intent, before, bound, is_earlier: true, is_tried: false });
                 }
+                (None, _) => self.note_in_book(decoded.done(intent.range)),
             }
         }
-        self.find_stored_frames(baton).await
+        self.know_stored_frames(baton)
     }
 
     /// Frames that no intent speaks of may be stored all the same: the journal may be a restored
-    /// copy, or a power cut may have taken the intents. Their arrival times tell.
-    async fn find_stored_frames(&self, baton: &mut Baton) -> io::Result<()> {
+    /// copy, or a power cut may have taken the intents. Their arrival times tell, and every shard is asked.
+    fn know_stored_frames(&self, baton: &mut Baton) -> io::Result<()> {
         let Some(newest) = baton.to_resume else { return Ok(()) };
+        let asked = *lock(&self.question);
+        if asked.is_none() {
+            let question = self.unnoted(baton, newest)?;
+            *lock(&self.question) = question;
+            if question.is_none() {
+                baton.to_resume = None;
+            }
+            return Ok(());
+        }
+        let Some(stored) = self.lanes.all_stored(self.shards.count()) else { return Ok(()) };
+        if !stored.is_empty() {
+            tracing::warn!(stream = %self.options.label, frames = stored.len(), "frames of this journal are stored already although it does not know: it was restored from a copy, lost its newest notes, or is read for this table again; they are not sent again");
+        }
+        baton.already_stored = stored;
+        baton.to_resume = None;
+        *lock(&self.question) = None;
+        Ok(())
+    }
+
+    /// When the frames arrived, from first to last, that no intent speaks of and that were there at the start.
+    fn unnoted(&self, baton: &Baton, newest: u64) -> io::Result<Option<(u64, u64)>> {
         let mut scout = baton.reader.scout();
         let mut interval: Option<(u64, u64)> = None;
         while let Some(next) = scout.peek(&mut Vec::new())? {
@@ -163,24 +169,7 @@ impl Pipeline {
             interval = Some(interval.map_or((arrival, arrival), |(first, _)| (first, arrival)));
             scout.skip(&next);
         }
-        if let Some((first, last)) = interval {
-            let journal = self.journal.id();
-            match self.target.stored_rows(&self.options.table, journal, first, last).await {
-                Ok(stored) => {
-                    baton.already_stored = stored.into_keys().collect();
-                    if !baton.already_stored.is_empty() {
-                        tracing::warn!(stream = %self.options.label, frames = baton.already_stored.len(), "frames of this journal are stored already although it does not know: it was restored from a copy, lost its newest notes, or is read for this table again; they are not sent again");
-                    }
-                }
-                Err(failure) => {
-                    self.report(&failure);
-                    self.pause(self.options.first_pause * 5).await;
-                    return Ok(());
-                }
-            }
-        }
-        baton.to_resume = None;
-        Ok(())
+        Ok(interval)
     }
 }
 

@@ -2,7 +2,7 @@
 //! superfluous or that the checker has gone blind.
 
 use crate::check::breaks;
-use crate::properties::{COMPLETE, DELETED, DONE, LEDGER, ONCE};
+use crate::properties::{COMPLETE, DELETED, DONE, LEDGER, ONCE, OTHERS};
 use crate::rules::Fault::*;
 use crate::rules::Setup;
 
@@ -75,6 +75,24 @@ fn range_cut_anew_on_retry() {
 fn retry_on_another_shard() {
     let setup = Setup::new(&[(LoseAcknowledgement, 1)], 1).size(|size| size.shards = 2);
     breaks(setup.with(|rules| rules.retry_keeps_shard = false), ONCE);
+}
+
+#[test]
+fn a_dead_shard_stops_all_new_ranges() {
+    let setup = Setup::new(&[(ShardAway, 1)], 1).size(|size| size.shards = 2);
+    breaks(setup.with(|rules| rules.other_shards_go_on = false), OTHERS);
+}
+
+#[test]
+fn another_shard_takes_what_a_dead_one_has_not_acknowledged() {
+    let setup = Setup::new(&[(ShardAway, 1)], 1).size(|size| size.shards = 2);
+    breaks(setup.with(|rules| rules.retry_keeps_shard = false), ONCE);
+}
+
+#[test]
+fn token_with_the_name_that_the_table_has_now() {
+    let setup = Setup::new(&[(LoseAcknowledgement, 1), (Rename, 1)], 2);
+    breaks(setup.with(|rules| rules.token_names_declared_table = false), ONCE);
 }
 
 #[test]

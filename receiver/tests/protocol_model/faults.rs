@@ -75,6 +75,15 @@ impl Setup {
                     }
                 }
             }
+            Fault::ShardAway | Fault::Rename => {
+                for (shard, content) in (0u8..).zip(&state.shards) {
+                    match fault {
+                        Fault::ShardAway if !content.away => actions.push(Action::ShardAway { shard }),
+                        Fault::Rename if !content.renamed => actions.push(Action::Rename { shard }),
+                        _ => {}
+                    }
+                }
+            }
             _ => {}
         }
     }
@@ -136,6 +145,26 @@ impl Setup {
         let first = request.first;
         state.requests.sort();
         Self::failed(state, first);
+    }
+
+    /// A shard is away: its answers do not arrive, and what it is at runs on.
+    pub fn shard_away(&self, state: &mut State, shard: u8) {
+        state.shards[usize::from(shard)].away = true;
+        let mut failed = Vec::new();
+        state.requests.retain(|request| {
+            let is_there = request.shard == shard;
+            if is_there && request.attached {
+                failed.push(request.first);
+            }
+            !(is_there && request.answered)
+        });
+        for request in state.requests.iter_mut().filter(|request| request.shard == shard) {
+            request.attached = false;
+        }
+        state.requests.sort();
+        for first in failed {
+            Self::failed(state, first);
+        }
     }
 
     /// The server process dies: nothing of a running insert is left.

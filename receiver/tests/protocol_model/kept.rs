@@ -115,6 +115,24 @@ fn two_shards() {
     holds(setup.size(|size| size.shards = 2));
 }
 
+#[test]
+fn a_shard_is_away_for_a_while() {
+    let setup = Setup::new(&[(ShardAway, 2), (LoseAcknowledgement, 1), (Kill, 1)], 2);
+    holds(setup.size(|size| size.shards = 2));
+}
+
+#[test]
+fn a_shard_is_away_longer_than_tokens_are_remembered() {
+    let setup = Setup::new(&[(ShardAway, 1), (TenMinutes, 1), (Forget, 1), (Kill, 1)], 4);
+    holds(setup.size(|size| (size.arrivals, size.shards) = (2, 2)));
+}
+
+#[test]
+fn a_table_is_renamed_while_inserts_run() {
+    let setup = Setup::new(&[(Rename, 2), (LoseAcknowledgement, 1), (GiveUp, 1), (Kill, 1)], 3);
+    holds(setup.size(|size| (size.arrivals, size.shards) = (2, 2)));
+}
+
 /// Every fault that can happen inside the borders.
 const EVERY_FAULT: [(Fault, u8); 13] = [
     (Kill, 2),

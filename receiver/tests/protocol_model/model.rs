@@ -24,6 +24,7 @@ pub enum Action {
     Complete { at: usize },
     Vanish { at: usize },
     Acknowledge { at: usize },
+    ShardBack { shard: u8 },
     // Faults.
     Kill,
     PowerCut { frames: u8, records: u8 },
@@ -40,6 +41,8 @@ pub enum Action {
     LoseJournal,
     ClockBack,
     ServerLosesRows { shard: u8 },
+    ShardAway { shard: u8 },
+    Rename { shard: u8 },
 }
 
 impl Action {
@@ -60,6 +63,8 @@ impl Action {
             Self::LoseJournal => Fault::LoseJournal,
             Self::ClockBack => Fault::ClockBack,
             Self::ServerLosesRows { .. } => Fault::ServerLosesRows,
+            Self::ShardAway { .. } => Fault::ShardAway,
+            Self::Rename { .. } => Fault::Rename,
             _ => return None,
         };
         Some(fault)
@@ -98,6 +103,7 @@ impl Setup {
                 let request = state.requests.remove(at);
                 self.acknowledged(&mut state, request);
             }
+            Action::ShardBack { shard } => state.shards[usize::from(shard)].away = false,
             Action::Kill => self.kill(&mut state),
             Action::PowerCut { frames, records } => {
                 self.kill(&mut state);
@@ -119,6 +125,8 @@ impl Setup {
             Action::LoseJournal => self.lose_journal(&mut state),
             Action::ClockBack => state.clock = state.clock.saturating_sub(2).max(1),
             Action::ServerLosesRows { shard } => self.server_loses_rows(&mut state, shard),
+            Action::ShardAway { shard } => self.shard_away(&mut state, shard),
+            Action::Rename { shard } => state.shards[usize::from(shard)].renamed = true,
         }
         state
     }
@@ -148,6 +156,7 @@ impl Model for Setup {
             Property::always(properties::DELETED, properties::deleted_is_done),
             Property::always(properties::DONE, properties::done_is_stored),
             Property::always(properties::LEDGER, properties::ledger_balances),
+            Property::always(properties::OTHERS, properties::others_go_on),
             Property::sometimes(properties::DRAINED, properties::drained),
         ]
     }

@@ -24,15 +24,22 @@ impl Setup {
                 actions.push(Action::Send { first: live.intent.first });
             }
         }
-        if let Some(live) = receiver.ranges.iter().find(|live| live.stage == Stage::Unsettled) {
-            actions.push(Action::Settle { first: live.intent.first });
+        let all_answer = state.shards.iter().all(|shard| !shard.away);
+        for (number, shard) in (0u8..).zip(&state.shards) {
+            let mut bound = receiver.ranges.iter().filter(|live| live.intent.shard == number);
+            if let Some(live) = bound.find(|live| live.stage == Stage::Unsettled)
+                && !shard.away
+                && (all_answer || !live.earlier)
+            {
+                actions.push(Action::Settle { first: live.intent.first });
+            }
         }
         let settled =
             receiver.ranges.iter().all(|live| !live.retried) || !self.rules.settle_before_new_ranges;
-        if settled && receiver.to_check > 0 {
+        if settled && all_answer && receiver.to_check > 0 {
             actions.push(Action::ResumeCheck);
         }
-        if settled && receiver.to_check == 0 {
+        if receiver.to_check == 0 && (settled || self.rules.other_shards_go_on) {
             self.cut_actions(state, receiver, actions);
         }
         if state.disk.low_water() > state.disk.checkpoint.low_water {
@@ -45,9 +52,12 @@ impl Setup {
 
     /// Where the next range can end, on which shard.
     fn cut_actions(&self, state: &State, receiver: &Receiver, actions: &mut Vec<Action>) {
-        if receiver.ranges.len() >= self.in_flight {
+        if receiver.ranges.iter().filter(|live| !live.retried).count() >= self.in_flight {
             return;
         }
+        let struggles = |shard: u8| receiver.ranges.iter().any(|l| l.retried && l.intent.shard == shard);
+        let takes_new = |shard: &u8| !struggles(*shard) || !self.rules.settle_before_new_ranges;
+        let shards: Vec<u8> = (0..self.shards).filter(takes_new).collect();
         let Some(first) = self.unnamed(&state.disk, receiver).map(|frame| frame.number).next() else {
             return;
         };
@@ -61,7 +71,7 @@ impl Setup {
                 break;
             }
             last = frame.number;
-            for shard in 0..self.shards {
+            for shard in shards.iter().copied() {
                 actions.push(Action::Cut { first, last, shard });
             }
         }
@@ -121,7 +131,7 @@ impl Setup {
             old: false,
         };
         self.append_intent(&mut state.disk, intent);
-        let live = Live { intent, stage: Stage::Written, retried: false, decoded: 0 };
+        let live = Live { intent, stage: Stage::Written, retried: false, earlier: false, decoded: 0 };
         if let Some(receiver) = &mut state.receiver {
             receiver.ranges.push(live);
             receiver.ranges.sort_by_key(|live| live.intent.first);
@@ -160,6 +170,10 @@ impl Setup {
             self.finish(state, first, 0);
             return;
         }
+        if state.shards[usize::from(intent.shard)].away {
+            Self::failed(state, first);
+            return;
+        }
         if !self.rules.done_after_acknowledgement && !state.disk.is_done(first) {
             let (last, released) = (intent.last, rows);
             state.disk.log.push(Record::Done { first, last, frames, released, rows: count });
@@ -174,6 +188,9 @@ impl Setup {
             shard: intent.shard,
             token: Token {
                 identity: if rules.token_names_identity { state.disk.identity } else { 0 },
+                table: u8::from(
+                    state.shards[usize::from(intent.shard)].renamed && !rules.token_names_declared_table,
+                ),
                 first: if rules.token_names_range { first } else { 0 },
                 last: if rules.token_names_range { intent.last } else { 0 },
                 crc: if rules.token_names_crc { intent.crc } else { 0 },
@@ -208,21 +225,21 @@ impl Setup {
         else {
             return;
         };
-        let intent = live.intent;
+        let (intent, earlier) = (live.intent, live.earlier);
         let mut rows = request.rows.count_ones() as u8 * (1 + request.version);
         if intent.version != request.version && self.rules.recount_after_old {
-            rows = self.count_range(state, &intent);
+            rows = self.count_range(state, &intent, earlier);
         }
         self.finish(state, request.first, rows);
     }
 
     /// Counts the rows of an intent's frames.
-    fn count_range(&self, state: &State, intent: &Intent) -> u8 {
+    fn count_range(&self, state: &State, intent: &Intent, earlier: bool) -> u8 {
         let times = self.times(state, state.disk.range(intent.first, intent.last));
         let (from, to) = (times.iter().min().copied(), times.iter().max().copied());
         let mut rows = 0;
         for (index, shard) in (0u8..).zip(&state.shards) {
-            if index != intent.shard && !self.rules.count_asks_every_shard {
+            if index != intent.shard && !(earlier && self.rules.count_asks_every_shard) {
                 continue;
             }
             if self.rules.count_by_frame {
@@ -256,7 +273,7 @@ impl Setup {
         if !self.rules.retry_keeps_shard {
             live.intent.shard = (live.intent.shard + 1) % self.shards;
         }
-        let intent = live.intent;
+        let (intent, earlier) = (live.intent, live.earlier);
         let server_changed = intent.server != state.server_version && self.rules.server_change_makes_old;
         let old = intent.old || server_changed || intent.version != state.version;
         let count = old && self.rules.count_old_intents || self.rules.count_young_intents;
@@ -264,12 +281,12 @@ impl Setup {
             self.send(state, first);
             return;
         }
-        self.count_and_settle(state, intent);
+        self.count_and_settle(state, intent, earlier);
     }
 
     /// Asks the table for the frames of an intent.
-    fn count_and_settle(&self, state: &mut State, intent: Intent) {
-        let rows = self.count_range(state, &intent);
+    fn count_and_settle(&self, state: &mut State, intent: Intent, earlier: bool) {
+        let rows = self.count_range(state, &intent, earlier);
         let Some(receiver) = &mut state.receiver else { return };
         let Some(at) = receiver.ranges.iter().position(|live| live.intent.first == intent.first) else {
             return;
@@ -350,7 +367,7 @@ impl Setup {
         let stored = state.disk.stored_rows();
         let mut ranges = Vec::new();
         for intent in state.disk.unresolved(self.rules.torn_intent_is_void) {
-            ranges.push(Live { intent, stage: Stage::Unsettled, retried: true, decoded: 0 });
+            ranges.push(Live { intent, stage: Stage::Unsettled, retried: true, earlier: true, decoded: 0 });
         }
         ranges.sort_by_key(|live| live.intent.first);
         let mut receiver = Receiver { to_check: 0, ranges, decoded: stored, stored };

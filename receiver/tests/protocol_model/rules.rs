@@ -9,6 +9,8 @@
 pub struct Rules {
     /// The token starts with the journal's identity.
     pub token_names_identity: bool,
+    /// The token holds the table's declared name, not the one that it has on the shard.
+    pub token_names_declared_table: bool,
     /// The token holds first and last frame of the range.
     pub token_names_range: bool,
     /// The token holds a checksum over the frames of the range.
@@ -21,8 +23,10 @@ pub struct Rules {
     pub retry_keeps_range: bool,
     /// A retry goes to the shard that the intent names.
     pub retry_keeps_shard: bool,
-    /// No new range is cut while an older one waits for its retry.
+    /// No new range is cut for a shard while an older one waits there for its retry.
     pub settle_before_new_ranges: bool,
+    /// A range that waits at one shard does not keep the others from new ones.
+    pub other_shards_go_on: bool,
     /// An intent that is old by age or by version is settled by counting before it is sent again.
     pub count_old_intents: bool,
     /// Every intent is settled by counting first, young ones too.
@@ -33,7 +37,7 @@ pub struct Rules {
     pub count_by_frame: bool,
     /// Counting asks for rows of this journal's identity only.
     pub count_names_identity: bool,
-    /// Counting asks every shard, not only the one the intent is bound to.
+    /// Counting for an intent of an earlier life asks every shard, not only the one it is bound to.
     pub count_asks_every_shard: bool,
     /// At start, frames that no intent names are looked up in the table before they are cut.
     pub resume_check: bool,
@@ -66,6 +70,7 @@ impl Rules {
     pub fn kept() -> Self {
         Self {
             token_names_identity: true,
+            token_names_declared_table: true,
             token_names_range: true,
             token_names_crc: true,
             intent_before_insert: true,
@@ -73,6 +78,7 @@ impl Rules {
             retry_keeps_range: true,
             retry_keeps_shard: true,
             settle_before_new_ranges: true,
+            other_shards_go_on: true,
             count_old_intents: true,
             count_young_intents: false,
             server_change_makes_old: true,
@@ -158,11 +164,15 @@ pub enum Fault {
     ClockBack,
     /// The server's machine loses power and acknowledged rows with it (fsync off).
     ServerLosesRows,
+    /// A shard cannot be reached for a while; what it has taken may go on.
+    ShardAway,
+    /// The table of a shard gets another name, rows and tokens and all, because it is distributed from now on.
+    Rename,
 }
 
 impl Fault {
     /// Number of variants, for the tally of faults spent.
-    pub const COUNT: usize = Self::ServerLosesRows as usize + 1;
+    pub const COUNT: usize = Self::Rename as usize + 1;
 }
 
 /// One model: rules, borders, and how large the world is.

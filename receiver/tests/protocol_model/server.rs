@@ -12,6 +12,8 @@ use crate::world::{Frames, MOST_FRAMES, State, members};
 pub struct Token {
     /// Journal identity.
     pub identity: u8,
+    /// The name of the table: 0 as it is declared.
+    pub table: u8,
     /// First frame.
     pub first: u8,
     /// Last frame.
@@ -61,6 +63,10 @@ pub struct Shard {
     pub window: Vec<Remembered>,
     /// How often the rows of a frame are stored: low half by version 0, high half by version 1.
     pub stored: [u8; MOST_FRAMES],
+    /// It cannot be reached. What is running there may go on.
+    pub away: bool,
+    /// Its table has another name than the declared one, because it is distributed.
+    pub renamed: bool,
 }
 
 impl Setup {
@@ -75,6 +81,9 @@ impl Setup {
             if !request.attached {
                 actions.push(Action::Vanish { at });
             }
+        }
+        for (shard, _) in (0u8..).zip(&state.shards).filter(|(_, shard)| shard.away) {
+            actions.push(Action::ShardBack { shard });
         }
     }
 

@@ -44,8 +44,10 @@ fn long_history(seed: u64) -> Setup {
         (Restore, 1),
         (LoseJournal, 1),
         (ClockBack, 1),
+        (ShardAway, 3),
+        (Rename, 2),
     ];
-    let setup = Setup::new(&faults, 9).with(|rules| {
+    let setup = Setup::new(&faults, 10).with(|rules| {
         rules.count_young_intents = (seed / 2).is_multiple_of(4);
         rules.sync_before_insert = !(seed / 2).is_multiple_of(8);
     });

@@ -226,8 +226,10 @@ pub struct Live {
     pub intent: Intent,
     /// How far it is.
     pub stage: Stage,
-    /// It is being settled: no new range before it is done.
+    /// It is being settled: no new range for its shard before it is done.
     pub retried: bool,
+    /// An earlier life of the receiver has noted it.
+    pub earlier: bool,
     /// Its rows as counted into `Receiver::decoded`.
     pub decoded: u8,
 }
@@ -284,7 +286,7 @@ pub struct State {
 impl State {
     /// Nothing has arrived; the receiver runs.
     pub fn new(setup: &Setup) -> Self {
-        let shard = Shard { window: Vec::new(), stored: [0; MOST_FRAMES] };
+        let shard = Shard { window: Vec::new(), stored: [0; MOST_FRAMES], away: false, renamed: false };
         Self {
             disk: Disk::new(1),
             copy: None,
