@@ -60,6 +60,7 @@ impl Given {
             engine: Engine::Library(self.library.clone()),
             connection,
             user_files: self.user_files(),
+            backups: self.data.join("backups"),
             log: self.log.clone(),
         };
         Child::spawn(program, arguments, &prepared)

@@ -88,8 +88,7 @@ pub(crate) fn lock(layout: &Layout) -> Result<File, ServerError> {
 pub(crate) fn prepare_locked(settings: &Settings, layout: &Layout) -> Result<Prepared, ServerError> {
     let engine = locate(settings.engine.as_deref())?;
     check_cpu(&engine)?;
-    for dir in
-        [&layout.data, &layout.cold, &layout.tmp, &layout.user_files, &layout.backups, &layout.log_dir]
+    for dir in [&layout.data, &layout.cold, &layout.tmp, &layout.user_files, &layout.backups, &layout.log_dir]
     {
         make_dir(dir)?;
     }

@@ -42,6 +42,7 @@ mod migration;
 mod nodes;
 mod robust;
 mod secure;
+mod servers;
 mod smoke;
 mod smoke_servers;
 mod support;
@@ -85,6 +86,25 @@ fn scenarios() -> Vec<Trial> {
             "deletion::a_deletion_ends_without_clickhouse",
             deletion::a_deletion_ends_without_clickhouse,
         ),
+        together("servers::minimal::one_object_is_enough", servers::minimal::one_object_is_enough),
+        together(
+            "servers::cold::rows_move_to_a_volume_that_comes_later",
+            servers::cold::rows_move_to_a_volume_that_comes_later,
+        ),
+        together(
+            "servers::shards::a_provider_outgrows_its_server",
+            servers::shards::a_provider_outgrows_its_server,
+        ),
+        together(
+            "servers::users::users_have_their_rights_and_no_more",
+            servers::users::users_have_their_rights_and_no_more,
+        ),
+        together("servers::full::a_full_volume_grows", servers::full::a_full_volume_grows),
+        together(
+            "servers::deletion::volumes_are_retained_then_deleted",
+            servers::deletion::volumes_are_retained_then_deleted,
+        ),
+        alone("servers::faults::a_server_comes_back_under_load", servers::faults::a_server_comes_back_under_load),
         alone("deletion::the_crd_is_deleted_first", deletion::the_crd_is_deleted_first),
         alone("robust::faults_around_the_operator", robust::faults_around_the_operator),
         alone("smoke::the_api_server_comes_back", smoke::the_api_server_comes_back),

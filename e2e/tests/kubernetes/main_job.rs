@@ -93,7 +93,7 @@ fn octets(clickhouse: &ClickHouse<'_>, dpi: u16) -> u64 {
 }
 
 /// What users install (`manifests/namespace`): the operator as a pod, with no more rights than it needs.
-fn operator_in_a_pod(scenario: &Scenario) -> String {
+pub fn operator_in_a_pod(scenario: &Scenario) -> String {
     let image = format!("qoeplane/qoe:{}", env!("CARGO_PKG_VERSION"));
     assert!(OPERATOR.contains(&image), "the manifests name another version than {image}");
     OPERATOR

@@ -1,0 +1,97 @@
+//! A server is killed, its pod evicted as in a drain of its node, its image changed well and badly, all while a sender
+//! sends: nothing lost, nothing doubled.
+
+use e2e::Simulator;
+use e2e::cluster::{Managed, NODE, Scenario, wait_until};
+use serde_json::json;
+
+use super::{collector, start_operator, uid, wait_at_least, wait_rows};
+use crate::support::{
+    DEADLINE, address, condition, events, main_collector, pod_lives, wait_condition, wait_ready,
+};
+
+const COUNT: &str = "SELECT count() FROM qoestor.fullflow";
+const POD: &str = "main-clickhouse-0-0";
+
+/// For a scenario that runs alone: the node takes no pods for a moment.
+pub fn a_server_comes_back_under_load(scenario: &Scenario) {
+    let _operator = start_operator(scenario);
+    let mut object = collector();
+    scenario.apply(&object.to_string());
+    wait_ready(scenario);
+    let servers = Managed::of(scenario);
+    let to = address(scenario, 0, 1500);
+    let run = ["--to", &to, "--records", "400000", "--rate", "4000", "--seed", "1", "--announce-end"];
+    let mut sender = Simulator::start(&run);
+    wait_at_least(&servers, 0, COUNT, 8_000);
+
+    servers.kill(0);
+    wait_until("a server that was started anew", DEADLINE, || {
+        let restarts = servers.pod(0)?["status"]["containerStatuses"][0]["restartCount"].clone();
+        if restarts == 1 { Ok(()) } else { Err(restarts.to_string()) }
+    });
+    servers.wait_ready(0);
+    let before = servers.number(0, COUNT);
+    wait_at_least(&servers, 0, COUNT, before + 4_000);
+
+    // The budget lets it go; nothing else of this node is touched.
+    let pod = uid(scenario, "pod", POD);
+    let drained = scenario.cluster.kubectl(&[
+        "drain",
+        NODE,
+        "--pod-selector",
+        &format!("qoeplane.io/collector=main,qoeplane.io/shard=0,app.kubernetes.io/name=qoe-clickhouse"),
+        "--delete-emptydir-data",
+        "--timeout=120s",
+    ]);
+    scenario.cluster.kubectl(&["uncordon", NODE]).unwrap();
+    drained.unwrap();
+    wait_until("another pod", DEADLINE, || {
+        let found = scenario.get("pod", POD)?["metadata"]["uid"].clone();
+        if found == pod.as_str() { Err("still the same".to_owned()) } else { Ok(()) }
+    });
+    servers.wait_ready(0);
+    let lives = pod_lives(scenario);
+
+    let next = image_with_tag(scenario, "26.8.0");
+    object["spec"]["clickhouse"]["managed"]["image"] = json!(next);
+    scenario.apply(&object.to_string());
+    wait_image(scenario, &next);
+    wait_ready(scenario);
+    assert!(sender.is_running(), "the sender must outlast all of it");
+
+    // An image that is not there: the roll stops and says so; taken back, it goes on.
+    object["spec"]["clickhouse"]["managed"]["image"] = json!(next.replace("26.8.0", "26.9.9"));
+    scenario.apply(&object.to_string());
+    let message = wait_until("the reason why the server does not start", DEADLINE, || {
+        let (status, _, message) = condition(&main_collector(scenario)?, "ClickHouseReady")?;
+        if status == "False" && message.contains("ErrImageNeverPull") { Ok(message) } else { Err(message) }
+    });
+    assert!(message.contains("shard 0: pod main-clickhouse-0-0"), "{message}");
+    object["spec"]["clickhouse"]["managed"]["image"] = json!(next);
+    scenario.apply(&object.to_string());
+    wait_ready(scenario);
+
+    let sent = sender.finish(DEADLINE);
+    wait_rows(&servers, sent.records);
+    assert_eq!(servers.number(0, "SELECT sum(octet_delta_count) FROM qoestor.fullflow"), sent.octets);
+    wait_condition(scenario, "NothingLost", "True");
+    let receiver = |lives: &[String]| lives.iter().filter(|life| life.contains("main-dpi-0-0")).cloned().collect::<Vec<_>>();
+    assert_eq!(receiver(&pod_lives(scenario)), receiver(&lives), "{}", events(scenario));
+}
+
+/// The server's image under another tag, as a newer version would be named.
+fn image_with_tag(scenario: &Scenario, tag: &str) -> String {
+    let image = e2e::cluster::clickhouse_image();
+    let (name, _) = image.rsplit_once(':').unwrap();
+    let other = format!("{name}:{tag}");
+    scenario.cluster.tag_image(&image, &other).unwrap();
+    other
+}
+
+fn wait_image(scenario: &Scenario, image: &str) {
+    wait_until(&format!("a server of {image}"), DEADLINE, || {
+        let pod = scenario.get("pod", POD)?;
+        if pod["spec"]["containers"][0]["image"] == image { Ok(()) } else { Err(main_collector(scenario)?["status"]["shards"].to_string()) }
+    });
+}

@@ -1,0 +1,81 @@
+//! The smallest object on an empty cluster, with the operator as users install it: a running system, and SQL.
+
+use std::process::Command;
+
+use e2e::Simulator;
+use e2e::cluster::{IMAGE, Managed, Scenario, clickhouse_image, wait_until};
+
+use super::{wait_count, wait_rows};
+use crate::main_job::operator_in_a_pod;
+use crate::support::{DEADLINE, address, condition, main_collector, wait_condition, wait_ready};
+
+const MINIMAL: &str = include_str!("../../../../examples/minimal.yaml");
+
+/// Two DPIs' streams, exact; `kubectl qoe` answers.
+pub fn one_object_is_enough(scenario: &Scenario) {
+    let operator = operator_in_a_pod(scenario).replace(
+        "- --receiver-image=localhost/qoe",
+        &format!("- --receiver-image=localhost/qoe\n            - --clickhouse-image={}", clickhouse_image()),
+    );
+    assert!(operator.contains(IMAGE) && operator.contains("--clickhouse-image"), "{operator}");
+    scenario.apply(&operator);
+    scenario.apply(&MINIMAL.replace("namespace: qoe", &format!("namespace: {}", scenario.namespace)));
+    wait_ready(scenario);
+    let servers = Managed::of(scenario);
+
+    let (flows, clicks) = (address(scenario, 0, 1500), address(scenario, 0, 1501));
+    let flows = Simulator::start(&["--to", &flows, "--records", "200000", "--seed", "1"]);
+    let clicks =
+        Simulator::start(&["--to", &clicks, "--stream", "clickstream", "--records", "50000", "--seed", "2"]);
+    let (flows, clicks) = (flows.finish(DEADLINE), clicks.finish(DEADLINE));
+    wait_rows(&servers, flows.records);
+    wait_count(&servers, 0, "SELECT sum(octet_delta_count) FROM qoestor.fullflow", flows.octets);
+    wait_count(&servers, 0, "SELECT count() FROM qoestor.clickstream", clicks.records);
+    wait_condition(scenario, "NothingLost", "True");
+    wait_condition(scenario, "ClickHouseReady", "True");
+
+    let object = main_collector(scenario).unwrap();
+    let shard = &object["status"]["shards"][0];
+    assert_eq!((&shard["inUse"], &shard["pod"]), (&true.into(), &"main-clickhouse-0-0".into()), "{shard}");
+    let names: Vec<_> = shard["volumes"].as_array().unwrap().iter().map(|volume| volume["name"].clone()).collect();
+    assert_eq!(names, ["hot", "cold"], "{shard}");
+    let (_, _, message) = condition(&object, "Ready").unwrap();
+    assert!(message.contains("1 of 1 servers are ready"), "{message}");
+
+    // As a person asks, with no more than the rights to this namespace's pods and Secrets.
+    let count = plugin(scenario, &["query", "--format", "TSV", "SELECT count() FROM fullflow"]).unwrap();
+    assert_eq!(count.trim(), flows.records.to_string());
+    let refused = plugin(scenario, &["query", "DROP TABLE qoestor.fullflow"]).unwrap_err();
+    assert!(refused.contains("ACCESS_DENIED") || refused.contains("READONLY"), "{refused}");
+    let status = plugin(scenario, &["status"]).unwrap();
+    assert!(status.contains("main-clickhouse-0-0") && status.contains("main-dpi-0-0"), "{status}");
+    let ledger = plugin(scenario, &["ledger"]).unwrap();
+    assert!(ledger.contains(&format!("{} records decoded = {0} stored in fullflow", flows.records)), "{ledger}");
+    let plan = plugin(scenario, &["plan"]).unwrap();
+    assert!(!plan.contains("sha256:"), "{plan}");
+    plugin(scenario, &["pause"]).unwrap();
+    wait_until("a paused collector", DEADLINE, || {
+        let (_, reason, _) = condition(&main_collector(scenario)?, "Ready")?;
+        if reason == "Paused" { Ok(()) } else { Err(reason) }
+    });
+    plugin(scenario, &["pause", "--resume"]).unwrap();
+    wait_ready(scenario);
+    let shard = &main_collector(scenario).unwrap()["status"]["shards"][0];
+    assert_eq!(shard["inUse"], true, "forgotten while nobody looked: {shard}");
+}
+
+/// `kubectl qoe`, as the program itself.
+pub fn plugin(scenario: &Scenario, arguments: &[&str]) -> Result<String, String> {
+    let output = Command::new(e2e::qoe_binary())
+        .arg("kubectl")
+        .args(arguments)
+        .arg("--kubeconfig")
+        .arg(scenario.cluster.kubeconfig())
+        .args(["--namespace", &scenario.namespace])
+        .output()
+        .unwrap();
+    if output.status.success() {
+        return Ok(String::from_utf8(output.stdout).unwrap());
+    }
+    Err(String::from_utf8_lossy(&output.stderr).into_owned())
+}
