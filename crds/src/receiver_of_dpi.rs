@@ -7,7 +7,6 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-use crate::clickhouse::ClickHouseKind;
 use crate::collector::QoeCollectorSpec;
 use crate::dpi::{Dpi, ReceiverSpec};
 use crate::enrichment::CustomElement;
@@ -183,15 +182,6 @@ fn apply_receiver(path: &FieldPath, receiver: &ReceiverSpec, config: &mut DpiCon
 pub fn note_collector(path: &FieldPath, spec: &QoeCollectorSpec, notes: &mut Notes) {
     if spec.time_zone.is_some() {
         notes.add(path.field("timeZone"), "not yet: there are no reports; storage is UTC");
-    }
-    if let Some(ClickHouseKind::External(external)) = spec.clickhouse.kind() {
-        let path = path.field("clickhouse").field("external");
-        if external.endpoints.len() > 1 {
-            notes.add(path.field("endpoints"), "not yet: several shards, only the first is used");
-        }
-        if external.cluster.is_some() {
-            notes.add(path.field("cluster"), "not yet: clusters");
-        }
     }
 }
 

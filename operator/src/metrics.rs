@@ -47,6 +47,30 @@ pub struct DpiLabels {
     pub dpi: u32,
 }
 
+/// Labels of one ClickHouse server of one collector.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ShardLabels {
+    /// Namespace of the collector.
+    pub namespace: String,
+    /// Its name.
+    pub collector: String,
+    /// Number of the shard.
+    pub shard: u32,
+}
+
+/// Labels of one volume of a server.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct VolumeLabels {
+    /// Namespace of the collector.
+    pub namespace: String,
+    /// Its name.
+    pub collector: String,
+    /// Number of the shard.
+    pub shard: u32,
+    /// Name of the volume.
+    pub volume: String,
+}
+
 /// Labels of one dictionary.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
 pub struct DictionaryLabels {
@@ -91,6 +115,12 @@ pub struct Metrics {
     pub waiting: Family<DpiLabels, Gauge>,
     /// Records that never came.
     pub missing: Family<DpiLabels, Gauge>,
+    /// Whether a ClickHouse server answers and runs what is wanted.
+    pub shard_ready: Family<ShardLabels, Gauge>,
+    /// Bytes of a volume.
+    pub volume_size: Family<VolumeLabels, Gauge>,
+    /// Of these, what is free.
+    pub volume_free: Family<VolumeLabels, Gauge>,
     dictionary_rows: Family<DictionaryLabels, Gauge>,
     dictionary_bad_rows: Family<DictionaryLabels, Gauge>,
     dictionary_in_force: Family<DictionaryLabels, Gauge>,
@@ -132,6 +162,16 @@ impl Metrics {
             "Records that exporters sent and that never came",
             missing.clone(),
         );
+        let shard_ready = Family::default();
+        registry.register(
+            "shard_ready",
+            "Whether a ClickHouse server answers and runs what is wanted",
+            shard_ready.clone(),
+        );
+        let volume_size = Family::default();
+        registry.register("volume_bytes", "Size of a volume of a ClickHouse server", volume_size.clone());
+        let volume_free = Family::default();
+        registry.register("volume_free_bytes", "What is free of it", volume_free.clone());
         let dictionary_rows = Family::default();
         registry.register("dictionary_rows", "Rows of a dictionary in force", dictionary_rows.clone());
         let dictionary_bad_rows = Family::default();
@@ -159,6 +199,9 @@ impl Metrics {
             stored,
             waiting,
             missing,
+            shard_ready,
+            volume_size,
+            volume_free,
             dictionary_rows,
             dictionary_bad_rows,
             dictionary_in_force,

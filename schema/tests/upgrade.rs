@@ -18,8 +18,12 @@ use schema::{
 };
 use tokio::task::JoinHandle;
 
-const RELEASED: [Fixture; 3] =
-    [Fixture { version: "0.1.0" }, Fixture { version: "0.2.0" }, Fixture { version: "0.3.0" }];
+const RELEASED: [Fixture; 4] = [
+    Fixture { version: "0.1.0" },
+    Fixture { version: "0.2.0" },
+    Fixture { version: "0.3.0" },
+    Fixture { version: "0.4.0" },
+];
 const ROWS: u64 = 1000;
 const LEDGER_ROWS: u64 = 60;
 

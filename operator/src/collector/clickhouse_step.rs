@@ -254,6 +254,11 @@ fn our_servers(
     let Some(ClickHouseKind::Managed(managed)) = object.spec.clickhouse.kind() else { return None };
     let passwords = found.passwords.as_ref()?;
     let (name, namespace) = (object.name_any(), object.namespace().unwrap_or_default());
+    // A newer operator would choose a newer one: that restarts nobody unasked.
+    let running =
+        found.servers.stateful_sets.get(&managed::server_name(&name, 0)).and_then(facts::image).cloned();
+    let image =
+        managed.image.clone().or(running).unwrap_or_else(|| context.options.images.clickhouse.clone());
     let in_cluster = if tables_are_there { shards.count() } else { shards.in_use };
     Some(servers::build(&Servers {
         collector: &name,
@@ -261,6 +266,7 @@ fn our_servers(
         uid: &object.uid().unwrap_or_default(),
         database: &object.spec.clickhouse.database,
         managed,
+        image: &image,
         images: &context.options.images,
         count: shards.count(),
         in_cluster,

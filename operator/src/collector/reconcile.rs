@@ -29,7 +29,7 @@ use crate::context::Context;
 use crate::controllers::GuardedCollector;
 use crate::dictionaries::is_for;
 use crate::dictionaries::judgement::{self, User};
-use crate::metrics::DpiLabels;
+use crate::metrics::{DpiLabels, ShardLabels, VolumeLabels};
 
 const KIND: &str = "QoeCollector";
 /// When all is well: Secrets and the database are not watched.
@@ -206,6 +206,7 @@ async fn work(context: &Context, object: &Collector) -> Result<Action, Reconcile
     }
     facts.lost_lately = lost_lately(context, &object.uid().unwrap_or_default(), &facts.receivers);
     count_records(context, &namespace, &name, &facts.receivers);
+    count_storage(context, &namespace, &name, &facts.servers);
     let new = status::status(&facts, previous);
     report(context, &about, &namespace, &name, previous, &new, facts.now).await?;
     let ready = status::condition(&new.conditions, "Ready").is_some_and(|ready| ready.status == "True");
@@ -392,6 +393,25 @@ fn count_records(context: &Context, namespace: &str, name: &str, receivers: &[Re
         let families = [&metrics.decoded, &metrics.stored, &metrics.waiting, &metrics.missing];
         for (family, sum) in families.into_iter().zip(sums) {
             family.get_or_create(&labels).set(i64::try_from(sum).unwrap_or(i64::MAX));
+        }
+    }
+}
+
+fn count_storage(context: &Context, namespace: &str, name: &str, servers: &ServersFacts) {
+    let number = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+    for facts in &servers.shards {
+        let (namespace, collector, shard) = (namespace.to_owned(), name.to_owned(), facts.shard);
+        let labels = ShardLabels { namespace: namespace.clone(), collector: collector.clone(), shard };
+        context.metrics.shard_ready.get_or_create(&labels).set(facts.ready.into());
+        for volume in facts.storage.iter().flat_map(|storage| &storage.volumes) {
+            let labels = VolumeLabels {
+                namespace: namespace.clone(),
+                collector: collector.clone(),
+                shard,
+                volume: volume.name.clone(),
+            };
+            context.metrics.volume_size.get_or_create(&labels).set(number(volume.total));
+            context.metrics.volume_free.get_or_create(&labels).set(number(volume.free));
         }
     }
 }

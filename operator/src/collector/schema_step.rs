@@ -93,6 +93,7 @@ impl SchemaError {
             SchemaError::Silent { .. } | SchemaError::Server { .. } => "ClickHouseUnreachable",
             SchemaError::Plan(PlanError::Foreign { .. }) => "DatabaseNotOurs",
             SchemaError::Plan(PlanError::Shared { .. } | PlanError::Unclaimed { .. }) => "DatabaseShared",
+            SchemaError::Plan(PlanError::Cluster { .. }) => "ClusterIncomplete",
             SchemaError::Plan(_) => "CannotMigrate",
             SchemaError::Step { .. } | SchemaError::SlowStep { .. } => "StepFailed",
         }
@@ -100,6 +101,10 @@ impl SchemaError {
 
     /// Whether only a person can help.
     fn is_stalled(&self) -> bool {
+        // A server reads its configuration again by itself.
+        if let SchemaError::Plan(PlanError::Cluster { .. }) = self {
+            return false;
+        }
         matches!(self, SchemaError::Connect(_) | SchemaError::Desired(_) | SchemaError::Plan(_))
     }
 }

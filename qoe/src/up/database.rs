@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use clickhouse::Client;
 use crds::QoeCollector;
 use crds::clickhouse::{ClickHouseKind, External};
 use crds::desired::StorageVolumes;
@@ -15,7 +16,7 @@ use crds::receiver::{ClickHouseTarget, ReceiverConfig};
 use crds::standalone::StandaloneOptions;
 use crds::validate::Problem;
 use embedded::{Child, Prepared, Settings};
-use schema::Plan;
+use schema::{Cluster, Desired, Plan};
 
 use super::configuration::Configuration;
 use super::{Options, secrets};
@@ -86,7 +87,7 @@ impl Database {
         database: String,
         documents: &[KeyValues],
     ) -> anyhow::Result<Database> {
-        let Some(url) = external.endpoints.first() else {
+        let Some((url, further)) = external.endpoints.split_first() else {
             bail!("clickhouse.external.endpoints: expected at least one address");
         };
         let data = fs::canonicalize(&options.data.path)?;
@@ -112,7 +113,7 @@ impl Database {
             password_file,
             database,
             ca_file,
-            further_shards: Vec::new(),
+            further_shards: further.to_vec(),
             closed_shards: Vec::new(),
         };
         Ok(Database { target, storage: None, server: None })
@@ -145,41 +146,45 @@ impl Database {
         Ok((steps, config))
     }
 
+    /// On each server, the last one first: the first turns to the others only when these have their tables.
     fn apply_schema(&self, options: &Options, collector: &QoeCollector) -> anyhow::Result<usize> {
         let password = fs::read_to_string(&self.target.password_file).with_context(|| {
             format!("cannot read the password file {}", self.target.password_file.display())
         })?;
         let ca = self.target.ca_file.as_ref().map(fs::read).transpose()?;
-        let client = schema::connect(&self.target.url, &self.target.user, password.trim(), ca.as_deref())?;
-        let spec = &collector.spec;
-        let wrong = |problems: &[Problem]| {
-            let lines: Vec<String> =
-                problems.iter().map(|problem| format!("{}: {problem}", options.file.display())).collect();
-            anyhow::anyhow!("the tables cannot be made as configured:\n{}", lines.join("\n"))
-        };
-        let mut desired =
-            crds::desired::desired(spec, self.storage.as_ref()).map_err(|found| wrong(&found))?;
+        let desired = crds::desired::desired(&collector.spec, self.storage.as_ref())
+            .map_err(|problems| not_as_configured(options, &problems))?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let shards: Vec<&str> = self.target.shards().collect();
+        let (mut steps, mut waiting) = (0, Plan::default());
+        for (number, url) in (0_u32..shards.len().try_into()?).zip(&shards).rev() {
+            let client = schema::connect(url, &self.target.user, password.trim(), ca.as_deref())?;
+            let desired = self.desired_of(&desired, collector, number);
+            let applied = runtime.block_on(apply_to_server(options, collector, (&client, url), &desired));
+            let (done, rest) = applied?;
+            steps += done;
+            waiting = rest;
+        }
+        // The same change on every server is one for a person.
+        say_what_waits(options, &waiting);
+        Ok(steps)
+    }
+
+    /// What one server is to have of the tables.
+    fn desired_of(&self, desired: &Desired, collector: &QoeCollector, shard: u32) -> Desired {
+        let mut desired = desired.clone();
         if self.server.is_none() {
             // The embedded server belongs to its data directory; at another one, collectors may meet.
-            desired = desired.with_owner(&schema::owner::standalone(&collector.metadata.name));
+            let owner = schema::owner::standalone(&collector.metadata.name);
+            desired = desired.with_owner(&schema::owner::of_shard(&owner, shard));
         }
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(async {
-            let observed = schema::observe(&client, &desired.database)
-                .await
-                .with_context(|| format!("ClickHouse on {} does not answer", self.target.url))?;
-            if let Some(volumes) = &observed.storage {
-                let problems = crds::desired::storage_problems(spec, volumes);
-                if !problems.is_empty() {
-                    return Err(wrong(&problems));
-                }
-            }
-            let plan = schema::plan(&desired, &observed)?;
-            let (now, waiting) = plan.approved(&spec.approvals);
-            let steps = schema::execute(&client, &now).await?;
-            say_what_waits(options, &waiting);
-            Ok(steps)
-        })
+        if let Some(ClickHouseKind::External(external)) = collector.spec.clickhouse.kind()
+            && let Some(name) = &external.cluster
+        {
+            let shards = u32::try_from(external.endpoints.len()).unwrap_or(u32::MAX);
+            desired = desired.with_cluster(Cluster { name: name.clone(), shards, is_shared: shards > 1 });
+        }
+        desired
     }
 
     /// Starts the embedded server again if it has ended.
@@ -201,6 +206,33 @@ impl Database {
         }
         Ok(())
     }
+}
+
+fn not_as_configured(options: &Options, problems: &[Problem]) -> anyhow::Error {
+    let lines: Vec<String> =
+        problems.iter().map(|problem| format!("{}: {problem}", options.file.display())).collect();
+    anyhow::anyhow!("the tables cannot be made as configured:\n{}", lines.join("\n"))
+}
+
+/// Returns the number of statements, and what waits for an approval.
+async fn apply_to_server(
+    options: &Options,
+    collector: &QoeCollector,
+    (client, url): (&Client, &str),
+    desired: &Desired,
+) -> anyhow::Result<(usize, Plan)> {
+    let observed = schema::observe(client, &desired.database)
+        .await
+        .with_context(|| format!("ClickHouse on {url} does not answer"))?;
+    if let Some(volumes) = &observed.storage {
+        let problems = crds::desired::storage_problems(&collector.spec, volumes);
+        if !problems.is_empty() {
+            return Err(not_as_configured(options, &problems));
+        }
+    }
+    let plan = schema::plan(desired, &observed).with_context(|| format!("ClickHouse on {url}"))?;
+    let (now, waiting) = plan.approved(&collector.spec.approvals);
+    Ok((schema::execute(client, &now).await?, waiting))
 }
 
 /// Rows that would be deleted sooner stay until somebody has said that this is meant.

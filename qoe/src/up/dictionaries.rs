@@ -35,7 +35,8 @@ pub struct Dictionaries {
     objects: Vec<QoeDictionary>,
     documents: Vec<KeyValues>,
     gatherer: Gatherer,
-    loader: Loader,
+    /// One for each server; the first is the one whose versions receivers follow.
+    loaders: Vec<Loader>,
     runtime: tokio::runtime::Runtime,
     said: BTreeMap<String, String>,
 }
@@ -55,7 +56,9 @@ impl Dictionaries {
             .with_context(|| format!("cannot read the password file {}", target.password_file.display()))?;
         let password = password.trim();
         let ca = target.ca_file.as_ref().map(fs::read).transpose()?;
-        let client = schema::connect(&target.url, &target.user, password, ca.as_deref())?;
+        let client = |url: &str| schema::connect(url, &target.user, password, ca.as_deref());
+        let loader = |url| Ok(Loader::new(client(url)?, &target.database, &target.user, password));
+        let loaders: Result<Vec<Loader>, schema::ConnectError> = target.shards().map(loader).collect();
         Ok(Dictionaries {
             file: file.to_path_buf(),
             data: data.to_path_buf(),
@@ -63,8 +66,8 @@ impl Dictionaries {
             database: target.database.clone(),
             objects,
             documents: configuration.values.clone(),
-            gatherer: Gatherer::new(client.clone()),
-            loader: Loader::new(client, &target.database, &target.user, password),
+            gatherer: Gatherer::new(client(&target.url)?),
+            loaders: loaders?,
             runtime: tokio::runtime::Builder::new_current_thread().enable_all().build()?,
             said: BTreeMap::new(),
         })
@@ -112,7 +115,11 @@ impl Dictionaries {
             let (dpis, on_error) = (object.spec.dpis.clone(), object.spec.on_error);
             objects.entry(dictionary.name).or_default().push(Object { name, dpis, on_error, content });
         }
-        Ok(self.runtime.block_on(self.loader.cycle(&objects))?)
+        let mut reports = Vec::new();
+        for loader in self.loaders.iter_mut().rev() {
+            reports = self.runtime.block_on(loader.cycle(&objects))?;
+        }
+        Ok(reports)
     }
 
     fn has_files_just_written(&self) -> bool {

@@ -84,7 +84,6 @@ fn apart(servers: &Servers<'_>) -> Affinity {
 
 fn container(servers: &Servers<'_>) -> Container {
     let images = servers.images;
-    let image = servers.managed.image.as_ref().unwrap_or(&images.clickhouse);
     let port = |name: &str, port: u16| ContainerPort {
         name: Some(name.to_owned()),
         container_port: port.into(),
@@ -93,7 +92,7 @@ fn container(servers: &Servers<'_>) -> Container {
     };
     Container {
         name: "clickhouse".to_owned(),
-        image: Some(image.clone()),
+        image: Some(servers.image.to_owned()),
         image_pull_policy: Some(images.pull_policy.clone()),
         // The image's start would write a user of its own into a directory that is ours.
         env: Some(vec![EnvVar {

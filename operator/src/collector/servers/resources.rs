@@ -34,7 +34,9 @@ pub struct Servers<'a> {
     pub database: &'a str,
     /// What the object says of its servers.
     pub managed: &'a Managed,
-    /// Images and how they are fetched.
+    /// Image of the servers.
+    pub image: &'a str,
+    /// How images are fetched.
     pub images: &'a Images,
     /// How many servers there are: those that are wanted, and those that still have to go.
     pub count: u32,
