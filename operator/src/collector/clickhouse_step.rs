@@ -17,7 +17,7 @@ use super::fits::shortages;
 use super::leave::{Leave, leave};
 use super::receivers::Seen;
 use super::schema_step::{self, Servers as SchemaServers};
-use super::servers::resources::{Servers, ServersResources};
+use super::servers::resources::{DEFAULT_IMAGE_ANNOTATION, Servers, ServersResources};
 use super::servers::roll::{self, Decision, Server};
 use super::servers::{self, SHARD_LABEL};
 use super::shards::{self, Shards};
@@ -51,7 +51,8 @@ pub async fn step(
 ) -> Step {
     let previous = object.status.as_ref();
     let mut shards = shards_of(object);
-    let servers = SchemaServers { shards: &shards, credentials: found.clickhouse.as_ref() };
+    let down = down(object, found, &shards);
+    let servers = SchemaServers { shards: &shards, credentials: found.clickhouse.as_ref(), down: &down };
     let before = previous.and_then(|previous: &QoeCollectorStatus| previous.schema.as_ref());
     let mut schema = schema_step::converge(context, object, about, servers, before).await;
     let storages = measure(context, object, found, &shards, &schema).await;
@@ -113,6 +114,25 @@ pub async fn step(
 pub fn shards_of(object: &Collector) -> Shards {
     let known = object.status.as_ref().map(|status| status.shards.as_slice()).unwrap_or_default();
     Shards::of(&object.spec, &object.namespace().unwrap_or_default(), &object.name_any(), known)
+}
+
+/// Servers of ours without a running pod.
+fn down(object: &Collector, found: &Found, shards: &Shards) -> Vec<u32> {
+    if managed_of(object).is_none() {
+        return Vec::new();
+    }
+    let runs = |shard: u32| {
+        pod_of(found, shard).is_some_and(|pod| {
+            let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+            phase == Some("Running") && pod.metadata.deletion_timestamp.is_none()
+        })
+    };
+    (0..shards.count()).filter(|shard| !runs(*shard)).collect()
+}
+
+fn pod_of(found: &Found, shard: u32) -> Option<&Pod> {
+    let number = shard.to_string();
+    found.server_pods.iter().find(|pod| pod.labels().get(SHARD_LABEL) == Some(&number))
 }
 
 /// What each server holds; only those are asked that have just answered.
@@ -255,10 +275,9 @@ fn our_servers(
     let passwords = found.passwords.as_ref()?;
     let (name, namespace) = (object.name_any(), object.namespace().unwrap_or_default());
     // A newer operator would choose a newer one: that restarts nobody unasked.
-    let running =
-        found.servers.stateful_sets.get(&managed::server_name(&name, 0)).and_then(facts::image).cloned();
-    let image =
-        managed.image.clone().or(running).unwrap_or_else(|| context.options.images.clickhouse.clone());
+    let first = found.servers.stateful_sets.get(&managed::server_name(&name, 0));
+    let chosen = first.and_then(|first| first.annotations().get(DEFAULT_IMAGE_ANNOTATION));
+    let default_image = chosen.unwrap_or(&context.options.images.clickhouse);
     let in_cluster = if tables_are_there { shards.count() } else { shards.in_use };
     Some(servers::build(&Servers {
         collector: &name,
@@ -266,7 +285,7 @@ fn our_servers(
         uid: &object.uid().unwrap_or_default(),
         database: &object.spec.clickhouse.database,
         managed,
-        image: &image,
+        default_image,
         images: &context.options.images,
         count: shards.count(),
         in_cluster,
@@ -314,8 +333,7 @@ fn shard_facts(
     built: Option<&ServersResources>,
 ) -> ShardFacts {
     let storage = storages.get(shard as usize).cloned().flatten();
-    let number = shard.to_string();
-    let pod = found.server_pods.iter().find(|pod| pod.labels().get(SHARD_LABEL) == Some(&number));
+    let pod = pod_of(found, shard);
     let uid = object.uid().unwrap_or_default();
     let mut hours_left = BTreeMap::new();
     for volume in storage.iter().flat_map(|storage| &storage.volumes) {

@@ -108,7 +108,7 @@ async fn delete_everything(
         return Ok(false);
     }
     let shards = shards_of(object);
-    let servers = schema_step::Servers { shards: &shards, credentials: found.clickhouse.as_ref() };
+    let servers = schema_step::Servers { shards: &shards, credentials: found.clickhouse.as_ref(), down: &[] };
     let dropped = schema_step::drop_all(context, object, servers).await;
     match &dropped {
         Ok(0) => {}

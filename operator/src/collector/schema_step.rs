@@ -36,6 +36,9 @@ pub enum SchemaError {
     /// No ClickHouse of which we know the address.
     #[error("this collector names no ClickHouse server")]
     NoServer,
+    /// The server's pod does not run yet.
+    #[error("the server is starting")]
+    Starting,
     /// The address or the certificates.
     #[error(transparent)]
     Connect(#[from] schema::ConnectError),
@@ -88,6 +91,7 @@ impl SchemaError {
     fn reason(&self) -> &'static str {
         match self {
             SchemaError::NoCredentials | SchemaError::NoServer => "NotChecked",
+            SchemaError::Starting => "ClickHouseStarting",
             SchemaError::Connect(_) => "ConnectionInvalid",
             SchemaError::Desired(_) => "Invalid",
             SchemaError::Silent { .. } | SchemaError::Server { .. } => "ClickHouseUnreachable",
@@ -116,6 +120,8 @@ pub struct Servers<'a> {
     pub shards: &'a Shards,
     /// The login; `None`: it is not known.
     pub credentials: Option<&'a Credentials>,
+    /// Numbers of servers of ours that do not run: they are not asked.
+    pub down: &'a [u32],
 }
 
 struct Server {
@@ -147,7 +153,8 @@ pub async fn converge(
     findings.reverse();
     let report = report(findings, &object.spec, state);
     if let Some(error) = &report.state.last_error {
-        if previous.is_none_or(|previous| previous.last_error.is_none()) {
+        let is_news = previous.is_none_or(|previous| previous.last_error.is_none());
+        if is_news && report.reason != SchemaError::Starting.reason() {
             context.events.warning(about, report.reason, error).await;
         }
         tracing::warn!(error, "the tables are not as they should be");
@@ -164,6 +171,9 @@ async fn of_shard(
     shard: u32,
     state: &mut SchemaState,
 ) -> Result<Plan, SchemaError> {
+    if servers.down.contains(&shard) {
+        return Err(SchemaError::Starting);
+    }
     let server = server(object, servers, shard)?;
     let plan = server.plan(&object.spec).await?;
     let (now, wait) = plan.approved(&object.spec.approvals);
@@ -281,7 +291,7 @@ pub async fn drop_all(
 
 fn server(object: &Collector, servers: Servers<'_>, shard: u32) -> Result<Server, SchemaError> {
     let spec = &object.spec;
-    let Servers { shards, credentials } = servers;
+    let Servers { shards, credentials, down: _ } = servers;
     // The cluster of somebody else has to be complete; ours grows when a server has its tables.
     let (storage, cluster) = match spec.clickhouse.kind() {
         Some(ClickHouseKind::External(external)) => {

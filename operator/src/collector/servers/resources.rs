@@ -15,6 +15,10 @@ use super::super::facts::TEMPLATE_HASH_ANNOTATION;
 use super::super::validated::Images;
 use super::{cluster_xml, labels, metadata, server_xml, services, stateful_set, users_xml};
 
+/// Annotation of a StatefulSet: the image that was the default when it was made. It stays the default of that object,
+/// whatever a newer operator would choose.
+pub const DEFAULT_IMAGE_ANNOTATION: &str = "qoeplane.io/default-image";
+
 /// Key of a server's configuration in its ConfigMap, and name of the file.
 pub(super) const SERVER_KEY: &str = "qoeplane.xml";
 /// Key of the cluster's description in the Secret, and name of the file.
@@ -34,8 +38,8 @@ pub struct Servers<'a> {
     pub database: &'a str,
     /// What the object says of its servers.
     pub managed: &'a Managed,
-    /// Image of the servers.
-    pub image: &'a str,
+    /// Image of the servers if the object names none.
+    pub default_image: &'a str,
     /// How images are fetched.
     pub images: &'a Images,
     /// How many servers there are: those that are wanted, and those that still have to go.
@@ -129,6 +133,7 @@ fn shard(servers: &Servers<'_>, number: u32) -> ShardResources {
     if let Some(hash) = template {
         let annotations = stateful_set.metadata.annotations.get_or_insert_default();
         annotations.insert(TEMPLATE_HASH_ANNOTATION.to_owned(), hash);
+        annotations.insert(DEFAULT_IMAGE_ANNOTATION.to_owned(), servers.default_image.to_owned());
     }
     note_applied_hash(&mut stateful_set);
     let mut disruption_budget = PodDisruptionBudget {
