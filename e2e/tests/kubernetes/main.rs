@@ -104,7 +104,10 @@ fn scenarios() -> Vec<Trial> {
             "servers::deletion::volumes_are_retained_then_deleted",
             servers::deletion::volumes_are_retained_then_deleted,
         ),
-        alone("servers::faults::a_server_comes_back_under_load", servers::faults::a_server_comes_back_under_load),
+        alone(
+            "servers::faults::a_server_comes_back_under_load",
+            servers::faults::a_server_comes_back_under_load,
+        ),
         alone("deletion::the_crd_is_deleted_first", deletion::the_crd_is_deleted_first),
         alone("robust::faults_around_the_operator", robust::faults_around_the_operator),
         alone("smoke::the_api_server_comes_back", smoke::the_api_server_comes_back),

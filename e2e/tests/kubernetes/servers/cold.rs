@@ -18,7 +18,8 @@ pub fn rows_move_to_a_volume_that_comes_later(scenario: &Scenario) {
     scenario.apply(&object.to_string());
     wait_ready(scenario);
     let servers = Managed::of(scenario);
-    let table = servers.query(0, "SELECT uuid FROM system.tables WHERE database = 'qoestor' AND name = 'fullflow'");
+    let table =
+        servers.query(0, "SELECT uuid FROM system.tables WHERE database = 'qoestor' AND name = 'fullflow'");
     let to = address(scenario, 0, 1500);
     let first = Simulator::start(&["--to", &to, "--records", "50000", "--seed", "1"]).finish(DEADLINE);
     wait_rows(&servers, first.records);
@@ -39,7 +40,8 @@ pub fn rows_move_to_a_volume_that_comes_later(scenario: &Scenario) {
     wait_ready(scenario);
     wait_count(&servers, 0, COLD, first.records);
     wait_rows(&servers, first.records);
-    let same = servers.query(0, "SELECT uuid FROM system.tables WHERE database = 'qoestor' AND name = 'fullflow'");
+    let same =
+        servers.query(0, "SELECT uuid FROM system.tables WHERE database = 'qoestor' AND name = 'fullflow'");
     assert_eq!(same, table, "the table was made anew");
 
     // Later, on the live table: what comes now stays on the hot volume.

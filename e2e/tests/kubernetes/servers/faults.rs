@@ -76,7 +76,9 @@ pub fn a_server_comes_back_under_load(scenario: &Scenario) {
     wait_rows(&servers, sent.records);
     assert_eq!(servers.number(0, "SELECT sum(octet_delta_count) FROM qoestor.fullflow"), sent.octets);
     wait_condition(scenario, "NothingLost", "True");
-    let receiver = |lives: &[String]| lives.iter().filter(|life| life.contains("main-dpi-0-0")).cloned().collect::<Vec<_>>();
+    let receiver = |lives: &[String]| {
+        lives.iter().filter(|life| life.contains("main-dpi-0-0")).cloned().collect::<Vec<_>>()
+    };
     assert_eq!(receiver(&pod_lives(scenario)), receiver(&lives), "{}", events(scenario));
 }
 
@@ -92,6 +94,10 @@ fn image_with_tag(scenario: &Scenario, tag: &str) -> String {
 fn wait_image(scenario: &Scenario, image: &str) {
     wait_until(&format!("a server of {image}"), DEADLINE, || {
         let pod = scenario.get("pod", POD)?;
-        if pod["spec"]["containers"][0]["image"] == image { Ok(()) } else { Err(main_collector(scenario)?["status"]["shards"].to_string()) }
+        if pod["spec"]["containers"][0]["image"] == image {
+            Ok(())
+        } else {
+            Err(main_collector(scenario)?["status"]["shards"].to_string())
+        }
     });
 }

@@ -22,7 +22,8 @@ pub fn a_full_volume_grows(scenario: &Scenario) {
     wait_rows(&servers, before.records);
 
     // Something else fills what there is.
-    servers.query(0, "CREATE TABLE default.filler (x String CODEC(NONE)) ENGINE = MergeTree ORDER BY tuple()");
+    servers
+        .query(0, "CREATE TABLE default.filler (x String CODEC(NONE)) ENGINE = MergeTree ORDER BY tuple()");
     wait_until("a full volume", DEADLINE, || {
         let sql = "INSERT INTO default.filler SELECT randomString(1000000) FROM numbers(8)";
         match servers.try_query(0, sql) {
@@ -44,7 +45,11 @@ pub fn a_full_volume_grows(scenario: &Scenario) {
     scenario.apply(&object.to_string());
     wait_until("the larger claim", DEADLINE, || {
         let claim = scenario.get("pvc", "hot-main-clickhouse-0-0")?;
-        if claim["status"]["capacity"]["storage"] == "512Mi" { Ok(()) } else { Err(claim["status"].to_string()) }
+        if claim["status"]["capacity"]["storage"] == "512Mi" {
+            Ok(())
+        } else {
+            Err(claim["status"].to_string())
+        }
     });
     wait_rows(&servers, before.records + sent.records);
     wait_ready(scenario);

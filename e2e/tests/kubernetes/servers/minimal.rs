@@ -37,7 +37,8 @@ pub fn one_object_is_enough(scenario: &Scenario) {
     let object = main_collector(scenario).unwrap();
     let shard = &object["status"]["shards"][0];
     assert_eq!((&shard["inUse"], &shard["pod"]), (&true.into(), &"main-clickhouse-0-0".into()), "{shard}");
-    let names: Vec<_> = shard["volumes"].as_array().unwrap().iter().map(|volume| volume["name"].clone()).collect();
+    let names: Vec<_> =
+        shard["volumes"].as_array().unwrap().iter().map(|volume| volume["name"].clone()).collect();
     assert_eq!(names, ["hot", "cold"], "{shard}");
     let (_, _, message) = condition(&object, "Ready").unwrap();
     assert!(message.contains("1 of 1 servers are ready"), "{message}");
@@ -50,7 +51,10 @@ pub fn one_object_is_enough(scenario: &Scenario) {
     let status = plugin(scenario, &["status"]).unwrap();
     assert!(status.contains("main-clickhouse-0-0") && status.contains("main-dpi-0-0"), "{status}");
     let ledger = plugin(scenario, &["ledger"]).unwrap();
-    assert!(ledger.contains(&format!("{} records decoded = {0} stored in fullflow", flows.records)), "{ledger}");
+    assert!(
+        ledger.contains(&format!("{} records decoded = {0} stored in fullflow", flows.records)),
+        "{ledger}"
+    );
     let plan = plugin(scenario, &["plan"]).unwrap();
     assert!(!plan.contains("sha256:"), "{plan}");
     plugin(scenario, &["pause"]).unwrap();
