@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use clickhouse::Client;
 use clickhouse::insert_formatted::InsertFormatted;
-use schema::{ConnectError, LEDGER, LedgerRow};
+use schema::{ConnectError, LEDGER, LedgerRow, local_name};
 
 use super::failure::Failure;
 use crate::journal::lock;
@@ -61,13 +61,6 @@ pub const PINNED: [(&str, &str); 11] = [
     // Bounds how late a request may complete that we have given up, in seconds; see docs/guarantees.md.
     ("max_execution_time", "300"),
 ];
-
-/// Where the rows of a table lie on a server on which it is distributed over several.
-fn local_name(table: &str) -> String {
-    format!("{table}{LOCAL}")
-}
-
-const LOCAL: &str = "_local";
 
 /// What a server says when it is asked, the same for all that talk to it.
 #[derive(Clone, Default)]
@@ -129,8 +122,9 @@ impl Target {
     pub async fn greet(&self) -> Result<(), Failure> {
         let sql = format!(
             "SELECT arrayStringConcat(arrayPushFront(groupArray(name), version()), '\\n') FROM system.tables \
-             WHERE database = {} AND endsWith(name, '{LOCAL}')",
-            schema::sql::literal(&self.database)
+             WHERE database = {} AND endsWith(name, {})",
+            schema::sql::literal(&self.database),
+            schema::sql::literal(&local_name(""))
         );
         match self.ask(self.client().query_raw(&sql).fetch_one::<String>()).await {
             Ok(answer) => {
@@ -205,7 +199,7 @@ impl Target {
     pub fn physical_sql(&self, sql: &str) -> String {
         let said = lock(&self.said).clone();
         for local in &said.local {
-            let Some(table) = local.strip_suffix(LOCAL) else { continue };
+            let Some(table) = local.strip_suffix(&local_name("")) else { continue };
             let into =
                 |table: &str| format!("INSERT INTO {} ", schema::sql::qualified(&self.database, table));
             if let Some(rest) = sql.strip_prefix(&into(table)) {
