@@ -127,8 +127,8 @@ impl Aggregator {
             stream,
             journal: journal.clone(),
             shards,
-            // Readers begin at different shards.
-            turn: AtomicU32::new(crc32c(format!("{}/{}", journal.id(), options.table()).as_bytes())),
+            // Readers begin at different shards, and not always at the same after a start.
+            turn: AtomicU32::new(crc32c(format!("{}/{}/{last}", journal.id(), options.table()).as_bytes())),
             status: Mutex::default(),
             last_error: Mutex::default(),
             retries: AtomicU64::new(0),

@@ -158,8 +158,8 @@ impl Pipeline {
         };
         Pipeline {
             lanes: Lanes::new(options.first_pause, options.inserters),
-            // Streams and DPIs begin at different shards.
-            turn: AtomicU32::new(journal.id()),
+            // Streams and DPIs begin at different shards, and not always at the same after a start.
+            turn: AtomicU32::new(journal.id().wrapping_add(newest_frame as u32)),
             options,
             journal,
             shards,
