@@ -21,6 +21,9 @@ pub const WRITER: &str = "qoe_writer";
 /// The user of `kubectl qoe query`: reads.
 pub const READER: &str = "qoe_reader";
 
+/// The longest name of a collector with servers: Kubernetes makes a label of 63 of a server's name and a hash.
+pub const LONGEST_COLLECTOR: usize = 38;
+
 /// Users whose names an object cannot give to its own.
 pub const RESERVED_USERS: [&str; 4] = [ADMIN, WRITER, READER, "default"];
 

@@ -38,6 +38,15 @@ pub(super) fn collector() -> Vec<Rule> {
         format!("metadata.name: {}", words::COLLECTOR_NAME),
         "self.metadata.name.matches('^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$')",
     )];
+    rules.push(rule(
+        "",
+        None,
+        format!("metadata.name: {}", words::NAME_WITH_SERVERS),
+        format!(
+            "!has(self.spec.clickhouse.managed) || self.metadata.name.size() <= {}",
+            crate::managed::LONGEST_COLLECTOR
+        ),
+    ));
     streams(&mut rules);
     journal(&mut rules);
     clickhouse(&mut rules);

@@ -23,7 +23,13 @@ const MAX_SHARDS: u32 = 64;
 pub fn collector(collector: &QoeCollector) -> Vec<Problem> {
     let mut problems = Problems::default();
     let root = FieldPath::root();
-    names::collector_name(root.field("metadata").field("name"), &collector.metadata.name, &mut problems);
+    let name = root.field("metadata").field("name");
+    names::collector_name(name.clone(), &collector.metadata.name, &mut problems);
+    if collector.spec.clickhouse.managed.is_some()
+        && collector.metadata.name.len() > managed::LONGEST_COLLECTOR
+    {
+        problems.add(name, words::NAME_WITH_SERVERS);
+    }
     spec(&root.field("spec"), &collector.spec, &mut problems);
     problems.0
 }

@@ -30,3 +30,6 @@ pub const RESERVED_USER: &str = "this user is made by the operator: choose anoth
 /// `endpoints` of an external ClickHouse.
 pub const CLUSTER_NEEDED: &str =
     "needed with several endpoints: the cluster in the servers' configuration that they form";
+/// A collector's name, if the operator runs its ClickHouse.
+pub const NAME_WITH_SERVERS: &str =
+    "expected a name of at most 38 with clickhouse.managed: names of servers are made of it";

@@ -59,6 +59,11 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 fn scenarios() -> Vec<Trial> {
     vec![
+        // The longest comes first, beside all others.
+        together(
+            "servers::shards::a_provider_outgrows_its_server",
+            servers::shards::a_provider_outgrows_its_server,
+        ),
         together("smoke::our_image_runs", smoke::our_image_runs),
         together("smoke::nodes_are_made_up", smoke::nodes_are_made_up),
         together("smoke::clickhouse_keeps_its_rows", smoke::clickhouse_keeps_its_rows),
@@ -90,10 +95,6 @@ fn scenarios() -> Vec<Trial> {
         together(
             "servers::cold::rows_move_to_a_volume_that_comes_later",
             servers::cold::rows_move_to_a_volume_that_comes_later,
-        ),
-        together(
-            "servers::shards::a_provider_outgrows_its_server",
-            servers::shards::a_provider_outgrows_its_server,
         ),
         together(
             "servers::users::users_have_their_rights_and_no_more",

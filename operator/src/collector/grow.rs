@@ -1,4 +1,4 @@
-//! Makes volumes grow, as `growth` decides: patches claims, and replaces the StatefulSet around its pod.
+//! Makes volumes grow, as `growth` decides: patches claims, and replaces the StatefulSet.
 
 use std::fmt::Debug;
 
@@ -10,12 +10,12 @@ use kube::{Api, ResourceExt};
 
 use super::apply::{self, ApplyError};
 use super::build;
-use super::growth::{self, Growth};
+use super::growth::{self, Growth, Replace};
 use crate::FIELD_MANAGER;
 use crate::context::Context;
 
-/// Grows claims if more is wanted; true if the StatefulSet was deleted, leaving its pod, and has to be
-/// applied again: its claim templates cannot be changed.
+/// Grows claims if more is wanted; true if the StatefulSet was deleted and has to be applied again: its claim templates
+/// cannot be changed. Its pod goes on unless it lacks a volume.
 ///
 /// # Errors
 /// The API server refuses, for example because the storage class cannot grow volumes.
@@ -35,7 +35,7 @@ pub async fn grow(
             build::note_applied_hash(wanted);
             Ok(false)
         }
-        Growth::Grow { claims: growing, replace_stateful_set } => {
+        Growth::Grow { claims: growing, replace } => {
             for (name, size) in &growing {
                 let Some(claim) = claims.iter().find(|claim| claim.name_any() == *name) else { continue };
                 let body = serde_json::json!({"spec": {"resources": {"requests": {"storage": size}}}});
@@ -45,10 +45,14 @@ pub async fn grow(
                     .normal(about, "VolumeGrows", &format!("the volume {name} grows to {size}"))
                     .await;
             }
-            if replace_stateful_set {
-                apply::delete(context, about, live, PropagationPolicy::Orphan).await?;
+            match replace {
+                Replace::Not => {}
+                Replace::AroundPod => apply::delete(context, about, live, PropagationPolicy::Orphan).await?,
+                Replace::WithPod => {
+                    apply::delete(context, about, live, PropagationPolicy::Foreground).await?
+                }
             }
-            Ok(replace_stateful_set)
+            Ok(replace != Replace::Not)
         }
     }
 }

@@ -21,10 +21,20 @@ pub enum Growth {
     Grow {
         /// Names of claims and what they have to ask for; not those that do already, or do not exist.
         claims: Vec<(String, Size)>,
-        /// The StatefulSet has to be deleted, leaving its pod, and applied again: its claim templates
-        /// cannot be changed.
-        replace_stateful_set: bool,
+        /// The StatefulSet has to be deleted and applied again: its claim templates cannot be changed.
+        replace: Replace,
     },
+}
+
+/// How a StatefulSet is replaced; the later, the more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Replace {
+    /// It stays.
+    Not,
+    /// Around its pod, which goes on.
+    AroundPod,
+    /// With its pod: one that lacks a volume can never belong to the new StatefulSet.
+    WithPod,
 }
 
 /// A size as Kubernetes writes it.
@@ -41,7 +51,7 @@ impl fmt::Display for Size {
 /// Compares what is wanted with the StatefulSet and the claims that exist.
 pub fn growth(wanted: &StatefulSet, live: Option<&StatefulSet>, claims: &[PersistentVolumeClaim]) -> Growth {
     let mut growing = Vec::new();
-    let mut replace_stateful_set = false;
+    let mut replace = Replace::Not;
     let live_templates = live.map(templates).unwrap_or_default();
     for template in live_templates {
         let volume = template.name_any();
@@ -54,27 +64,29 @@ pub fn growth(wanted: &StatefulSet, live: Option<&StatefulSet>, claims: &[Persis
         let claim = claims.iter().find(|claim| claim.name_any() == name);
         let template = live_templates.iter().find(|live| live.name_any() == wanted_claim.name_any());
         match of_one(wanted_claim, template, claim, live.is_some()) {
-            Ok((size, replace)) => {
+            Ok((size, of_this)) => {
                 growing.extend(size.map(|size| (name, size)));
-                replace_stateful_set |= replace;
+                replace = replace.max(of_this);
             }
             Err(refused) => return Growth::Refused(refused),
         }
     }
-    if growing.is_empty() && !replace_stateful_set {
+    if growing.is_empty() && replace == Replace::Not {
         return Growth::None;
     }
-    Growth::Grow { claims: growing, replace_stateful_set }
+    Growth::Grow { claims: growing, replace }
 }
 
-/// What the claim has to ask for, and whether the StatefulSet has to be replaced.
+/// What the claim has to ask for, and how the StatefulSet has to be replaced.
 fn of_one(
     wanted: &PersistentVolumeClaim,
     template: Option<&PersistentVolumeClaim>,
     claim: Option<&PersistentVolumeClaim>,
     is_live: bool,
-) -> Result<(Option<Size>, bool), String> {
-    let Some((wanted_text, wanted_bytes)) = size(wanted.spec.as_ref()) else { return Ok((None, false)) };
+) -> Result<(Option<Size>, Replace), String> {
+    let Some((wanted_text, wanted_bytes)) = size(wanted.spec.as_ref()) else {
+        return Ok((None, Replace::Not));
+    };
     let claim_size = size(claim.and_then(|claim| claim.spec.as_ref()));
     if let Some(claim) = claim
         && let Some((text, bytes)) = &claim_size
@@ -87,7 +99,9 @@ fn of_one(
     }
     let class = |claim: &PersistentVolumeClaim| claim.spec.as_ref()?.storage_class_name.clone();
     let grow_claim = claim_size.is_some_and(|(_, bytes)| bytes < wanted_bytes).then_some(Size(wanted_text));
-    let Some(template) = template else { return Ok((grow_claim, is_live)) };
+    let Some(template) = template else {
+        return Ok((grow_claim, if is_live { Replace::WithPod } else { Replace::Not }));
+    };
     let other_class = class(template) != class(wanted);
     // The API server writes the default class into claims, never into templates.
     if other_class && let Some(claim) = claim {
@@ -99,7 +113,7 @@ fn of_one(
         ));
     }
     let other_size = size(template.spec.as_ref()).is_some_and(|(_, bytes)| bytes != wanted_bytes);
-    Ok((grow_claim, other_class || other_size))
+    Ok((grow_claim, if other_class || other_size { Replace::AroundPod } else { Replace::Not }))
 }
 
 /// Gives `wanted` the claim templates of `live`, so that the rest of it can be applied.
@@ -170,13 +184,13 @@ mod tests {
     fn a_volume_grows() {
         let (wanted, live) = (stateful_set("20Gi", None), stateful_set("10Gi", None));
         let claim_grows = vec![("journal-main-dpi-0-0".to_owned(), Size("20Gi".to_owned()))];
-        let both = Growth::Grow { claims: claim_grows.clone(), replace_stateful_set: true };
+        let both = Growth::Grow { claims: claim_grows.clone(), replace: Replace::AroundPod };
         assert_eq!(growth(&wanted, Some(&live), &[claim("10Gi")]), both);
         // Stopped between the two.
-        let rest = Growth::Grow { claims: Vec::new(), replace_stateful_set: true };
+        let rest = Growth::Grow { claims: Vec::new(), replace: Replace::AroundPod };
         assert_eq!(growth(&wanted, Some(&live), &[claim("20Gi")]), rest);
         // A claim that was kept from an earlier life.
-        let claim_only = Growth::Grow { claims: claim_grows, replace_stateful_set: false };
+        let claim_only = Growth::Grow { claims: claim_grows, replace: Replace::Not };
         assert_eq!(growth(&wanted, Some(&wanted), &[claim("10Gi")]), claim_only);
         assert_eq!(growth(&wanted, None, &[claim("10Gi")]), claim_only);
         assert_eq!(growth(&wanted, Some(&live), &[]), rest);
@@ -205,7 +219,7 @@ mod tests {
         };
         assert!(message.contains("is the cluster's default and cannot become fast"), "{message}");
         // Without a claim there is nothing to move.
-        let replace = Growth::Grow { claims: Vec::new(), replace_stateful_set: true };
+        let replace = Growth::Grow { claims: Vec::new(), replace: Replace::AroundPod };
         assert_eq!(growth(&wanted, Some(&live), &[]), replace);
     }
 
@@ -217,7 +231,7 @@ mod tests {
         let mut cold = templates[0].clone();
         cold.metadata.name = Some("cold".to_owned());
         templates.push(cold);
-        let replace = Growth::Grow { claims: Vec::new(), replace_stateful_set: true };
+        let replace = Growth::Grow { claims: Vec::new(), replace: Replace::WithPod };
         assert_eq!(growth(&wanted, Some(&live), &[claim("10Gi")]), replace);
         assert_eq!(growth(&wanted, None, &[]), Growth::None);
         let Growth::Refused(message) = growth(&live, Some(&wanted), &[claim("10Gi")]) else {

@@ -158,7 +158,7 @@ fn what_changes_while_servers_run_leaves_their_pods_alone() {
 
 #[test]
 fn names_stay_within_kubernetes_limits() {
-    let collector = "c".repeat(40);
+    let collector = "c".repeat(crds::managed::LONGEST_COLLECTOR);
     assert!(crds::managed::claim_name(&collector, 63, "cold").len() <= 63);
     // The controller adds a hash of 10 characters to the name in a pod's label.
     assert!(crds::managed::server_name(&collector, 63).len() + 11 <= 63);

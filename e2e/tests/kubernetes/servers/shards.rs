@@ -22,7 +22,7 @@ pub fn a_provider_outgrows_its_server(scenario: &Scenario) {
     object["spec"]["dpis"][0]["receiver"]["journal"]["size"] = json!("1Gi");
     object["spec"]["dpis"][0]["receiver"]["tuning"]["flushInterval"] = json!("2s");
     scenario.apply(&object.to_string());
-    scenario.apply(&subscribers().to_string());
+    scenario.apply(&protocols().to_string());
     wait_ready(scenario);
     let lives = pod_lives(scenario);
     let receiver = |lives: &[String]| lives.iter().find(|life| life.contains("main-dpi-0-0")).cloned();
@@ -44,9 +44,9 @@ pub fn a_provider_outgrows_its_server(scenario: &Scenario) {
             }
         });
         // Before the first row there was what rows are joined with.
-        let names = "SELECT dictGet('qoestor.subscribers_dic', 'login', toUInt64(0)) != '' OR count() > 0 FROM \
-                     qoestor.dictionary_versions";
-        assert_eq!(servers.number(shards - 1, names), 1, "shard {} has no dictionaries", shards - 1);
+        let name =
+            servers.query(shards - 1, "SELECT dictGet('qoestor.protocols_dic', 'name', toUInt16(49152))");
+        assert_eq!(name.trim(), "bittorrent", "shard {} has no dictionaries", shards - 1);
         wait_ready(scenario);
     }
     assert!(sender.is_running(), "the sender must outlast the growth");
@@ -99,7 +99,7 @@ fn fewer(scenario: &Scenario, servers: &Managed<'_>, object: &mut serde_json::Va
     scenario.get("pvc", "hot-main-clickhouse-2-0").unwrap();
 }
 
-fn subscribers() -> serde_json::Value {
+fn protocols() -> serde_json::Value {
     json!({
         "apiVersion": "qoeplane.io/v1alpha1",
         "kind": "QoeDictionary",

@@ -76,6 +76,10 @@ async fn one(
     }
     // With its pod: the configuration names volumes that another pod may not have.
     apply(context, about, &config_map, config_maps.get(&name)).await?;
+    if live.is_some_and(|live| live.metadata.deletion_timestamp.is_some()) {
+        // It is made again when it has gone with its pod.
+        return Ok(());
+    }
     if let Some(live) = live
         && grow(context, about, &mut stateful_set, live, &found.server_claims).await?
     {

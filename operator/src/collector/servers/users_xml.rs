@@ -16,6 +16,13 @@ const READER_AT_ONCE: u32 = 20;
 const READER_QUERIES: u64 = 10_000;
 const READER_ROWS: u64 = 1_000_000_000_000;
 
+/// What a user with read and write access may do in the database.
+const READ_WRITE: &str =
+    "SELECT, INSERT, ALTER, CREATE TABLE, CREATE VIEW, DROP TABLE, DROP VIEW, TRUNCATE, OPTIMIZE, dictGet";
+/// Engines of tables that such a user may make: none that reaches beyond the server.
+const OWN_ENGINES: [&str; 4] =
+    ["MergeTree", "ReplacingMergeTree", "SummingMergeTree", "AggregatingMergeTree"];
+
 /// The file. `database` is the only one that anybody but the administrator may use.
 pub(super) fn write(database: &str, managed: &Managed, logins: &[Login]) -> String {
     let mut users = String::new();
@@ -63,22 +70,23 @@ pub(super) fn write(database: &str, managed: &Managed, logins: &[Login]) -> Stri
 fn user(users: &mut String, database: &str, login: &Login) {
     let Login { name, password, rights } = login;
     let hash: String = Sha256::digest(password.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+    let on_database = |rights: &str| format!("GRANT {rights} ON {database}.*");
     let (profile, grants) = match rights {
-        Rights::Admin => ("default", None),
-        Rights::Writer => ("default", Some("SELECT, INSERT")),
-        Rights::Given(Access::ReadOnly) => ("qoe_reader", Some("SELECT, dictGet")),
-        Rights::Given(Access::ReadWrite) => (
-            "default",
-            Some(
-                "SELECT, INSERT, ALTER, CREATE TABLE, CREATE VIEW, DROP TABLE, DROP VIEW, TRUNCATE, OPTIMIZE, dictGet",
-            ),
-        ),
+        Rights::Admin => ("default", Vec::new()),
+        Rights::Writer => ("default", vec![on_database("SELECT, INSERT")]),
+        Rights::Given(Access::ReadOnly) => ("qoe_reader", vec![on_database("SELECT, dictGet")]),
+        Rights::Given(Access::ReadWrite) => {
+            let engines = OWN_ENGINES.map(|engine| format!("TABLE ENGINE ON {engine}"));
+            ("default", vec![on_database(READ_WRITE), format!("GRANT {}", engines.join(", "))])
+        }
     };
-    let rights = match grants {
-        Some(grants) => format!("<grants><query>GRANT {grants} ON {database}.*</query></grants>"),
-        None => "<access_management>1</access_management>\
-                 <named_collection_control>1</named_collection_control>"
-            .to_owned(),
+    let rights = if grants.is_empty() {
+        "<access_management>1</access_management>\
+         <named_collection_control>1</named_collection_control>"
+            .to_owned()
+    } else {
+        let queries: Vec<String> = grants.iter().map(|grant| format!("<query>{grant}</query>")).collect();
+        format!("<grants>{}</grants>", queries.concat())
     };
     // Writing to a String cannot fail.
     let _ = writeln!(
