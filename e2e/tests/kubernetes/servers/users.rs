@@ -15,6 +15,7 @@ pub fn users_have_their_rights_and_no_more(scenario: &Scenario) {
         {"name": "grafana", "passwordSecretRef": {"name": "grafana", "key": "password"}},
         {"name": "reports", "access": "ReadWrite", "passwordSecretRef": {"name": "reports", "key": "secret"}},
     ]);
+    object["spec"]["clickhouse"]["managed"]["resources"]["requests"]["memory"] = json!("2Gi");
     scenario.apply(&object.to_string());
     let message = wait_reason(scenario, "Stalled", "ReferenceNotFound");
     assert!(message.contains("spec.clickhouse.managed.users[0].passwordSecretRef"), "{message}");
@@ -49,7 +50,7 @@ pub fn users_have_their_rights_and_no_more(scenario: &Scenario) {
 
     // Within an hour a reader may ask ten thousand times.
     let url = servers.url(0).unwrap();
-    let asking: Vec<_> = (0..8).map(|_| ask_until_refused(url.clone())).collect();
+    let asking: Vec<_> = (0..3).map(|_| ask_until_refused(url.clone())).collect();
     for asked in asking {
         let refused = asked.join().unwrap();
         assert!(refused.contains("Code: 201"), "{refused}");
@@ -63,15 +64,17 @@ pub fn users_have_their_rights_and_no_more(scenario: &Scenario) {
 fn ask_until_refused(url: String) -> std::thread::JoinHandle<String> {
     std::thread::spawn(move || {
         let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
-        for _ in 0..20_000 {
+        for _ in 0..12_000 {
             let asked = agent
                 .post(&url)
                 .header("X-ClickHouse-User", "grafana")
                 .header("X-ClickHouse-Key", "first")
-                .send("SELECT 1");
+                // `SELECT 1` is not counted.
+                .send("SELECT count() FROM qoestor.natflow");
             let mut answer = asked.unwrap();
             let text = answer.body_mut().read_to_string().unwrap();
-            if answer.status() != 200 {
+            // So many questions at once may take all memory for a moment.
+            if answer.status() != 200 && !text.contains("Code: 241") {
                 return text;
             }
         }
