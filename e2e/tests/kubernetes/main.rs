@@ -97,6 +97,10 @@ fn scenarios() -> Vec<Trial> {
             servers::cold::rows_move_to_a_volume_that_comes_later,
         ),
         together(
+            "servers::external::a_second_endpoint_shares_the_rows",
+            servers::external::a_second_endpoint_shares_the_rows,
+        ),
+        together(
             "servers::users::users_have_their_rights_and_no_more",
             servers::users::users_have_their_rights_and_no_more,
         ),

@@ -60,7 +60,7 @@ pub fn a_server_is_configured_by_files(scenario: &Scenario) {
     server.wait_ready(0);
     assert_eq!(server.number(0, "SELECT number FROM kept.row"), 42);
     scenario.kubectl(&["delete", "statefulset", "main-clickhouse-0", "--cascade=foreground"]).unwrap();
-    scenario.apply(&stateful_set().to_string());
+    scenario.apply(&stateful_set(0).to_string());
     server.wait_ready(0);
     assert_eq!(server.number(0, "SELECT number FROM kept.row"), 42);
 }
@@ -127,34 +127,56 @@ pub fn ports_are_forwarded(scenario: &Scenario) {
 
 /// One server as an operator makes them, ready.
 fn start(scenario: &Scenario) -> Managed<'_> {
+    start_servers(scenario, 1)
+}
+
+/// Servers that form a cluster, ready; nobody's but the test's.
+pub fn start_servers(scenario: &Scenario, count: u32) -> Managed<'_> {
     for object in [
         json!({
             "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "main-clickhouse-admin"},
             "stringData": {"username": "qoe_admin", "password": PASSWORD},
         }),
-        server_files(scenario, ""),
-        config_map(),
+        server_files_of(scenario, "", count),
         service(SERVICE, json!({"clusterIP": "None", "publishNotReadyAddresses": true})),
         service("main-clickhouse", json!({})),
-        stateful_set(),
     ] {
         scenario.apply(&object.to_string());
     }
-    let server = Managed::of(scenario);
-    server.wait_ready(0);
-    server
+    let servers = Managed::of(scenario);
+    for shard in 0..count {
+        scenario.apply(&config_map(shard).to_string());
+        scenario.apply(&stateful_set(shard).to_string());
+    }
+    (0..count).for_each(|shard| servers.wait_ready(shard));
+    servers
+}
+
+/// Where a server answers, by its name.
+pub fn address(scenario: &Scenario, shard: u32) -> String {
+    format!("http://main-clickhouse-{shard}-0.{SERVICE}.{}.svc:8123", scenario.namespace)
 }
 
 fn server_files(scenario: &Scenario, more_users: &str) -> Value {
-    let host = format!("{POD}.{SERVICE}.{}.svc", scenario.namespace);
+    server_files_of(scenario, more_users, 1)
+}
+
+fn server_files_of(scenario: &Scenario, more_users: &str, count: u32) -> Value {
+    let shards: String = (0..count)
+        .map(|shard| {
+            let host = format!("main-clickhouse-{shard}-0.{SERVICE}.{}.svc", scenario.namespace);
+            format!("<shard><replica><host>{host}</host><port>9000</port></replica></shard>")
+        })
+        .collect();
     let users = format!(
         "<clickhouse><users><default remove=\"remove\"/><qoe_admin><password>{PASSWORD}</password>\
-         <networks><ip>::/0</ip></networks><profile>default</profile><quota>default</quota></qoe_admin>\
+         <networks><ip>::/0</ip></networks><profile>default</profile><quota>default</quota>\
+         <access_management>1</access_management></qoe_admin>\
          {more_users}</users></clickhouse>"
     );
     let cluster = format!(
         "<clickhouse><remote_servers replace=\"replace\"><qoeplane><secret>of a test</secret>\
-         <shard><replica><host>{host}</host><port>9000</port></replica></shard></qoeplane></remote_servers>\
+         {shards}</qoeplane></remote_servers>\
          </clickhouse>"
     );
     json!({
@@ -163,23 +185,22 @@ fn server_files(scenario: &Scenario, more_users: &str) -> Value {
     })
 }
 
-fn config_map() -> Value {
+fn config_map(shard: u32) -> Value {
     let text = "<clickhouse>
     <listen_host replace=\"replace\">0.0.0.0</listen_host>
     <storage_configuration>
         <disks>
             <cold><path>/var/lib/clickhouse-cold/</path></cold>
-            <cold_on_hot><path>/var/lib/clickhouse/cold/</path></cold_on_hot>
         </disks>
         <policies><tiered><volumes>
             <hot><disk>default</disk></hot>
-            <cold><disk>cold</disk><disk>cold_on_hot</disk></cold>
+            <cold><disk>cold</disk></cold>
         </volumes></tiered></policies>
     </storage_configuration>
 </clickhouse>
 ";
     json!({
-        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "main-clickhouse-0"},
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": format!("main-clickhouse-{shard}")},
         "data": {"qoeplane.xml": text},
     })
 }
@@ -198,7 +219,9 @@ fn service(name: &str, more: Value) -> Value {
     service
 }
 
-fn stateful_set() -> Value {
+fn stateful_set(shard: u32) -> Value {
+    let name = format!("main-clickhouse-{shard}");
+    let labels = json!({"app": "server", "shard": shard.to_string()});
     let claim = |name: &str, class: &str, size: &str| {
         json!({
             "metadata": {"name": name},
@@ -209,14 +232,14 @@ fn stateful_set() -> Value {
         })
     };
     json!({
-        "apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "main-clickhouse-0"},
+        "apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": name},
         "spec": {
             "serviceName": SERVICE,
             "replicas": 1,
-            "selector": {"matchLabels": {"app": "server"}},
+            "selector": {"matchLabels": labels},
             "volumeClaimTemplates": [claim("hot", SMALL_STORAGE_CLASS, "192Mi"), claim("cold", STORAGE_CLASS, "200Gi")],
             "template": {
-                "metadata": {"labels": {"app": "server"}},
+                "metadata": {"labels": labels},
                 "spec": {
                     "automountServiceAccountToken": false,
                     "securityContext": restricted_pod(101),
@@ -240,7 +263,7 @@ fn stateful_set() -> Value {
                     }],
                     "volumes": [
                         {"name": "config", "projected": {"sources": [
-                            {"configMap": {"name": "main-clickhouse-0"}},
+                            {"configMap": {"name": name}},
                             {"secret": {"name": "main-clickhouse-server", "items": [{"key": "cluster.xml", "path": "cluster.xml"}]}},
                         ]}},
                         {"name": "users", "secret": {"secretName": "main-clickhouse-server", "items": [{"key": "users.xml", "path": "users.xml"}]}},

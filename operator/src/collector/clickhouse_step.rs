@@ -20,7 +20,7 @@ use super::schema_step::{self, Servers as SchemaServers};
 use super::servers::resources::{DEFAULT_IMAGE_ANNOTATION, Servers, ServersResources};
 use super::servers::roll::{self, Decision, Server};
 use super::servers::{self, SHARD_LABEL};
-use super::shards::{self, Shards};
+use super::shards::{self, Shards, Told};
 use super::status::{SchemaReport, ServersFacts, ShardFacts};
 use super::storage::{self, Storage};
 use crate::context::Context;
@@ -58,7 +58,9 @@ pub async fn step(
     let storages = measure(context, object, found, &shards, &schema).await;
     let has_receiver =
         |dpi: u16| found.owned.stateful_sets.contains_key(&object_name(&object.name_any(), dpi));
-    let under_way = |shard: u32| shards::under_way(&object.spec.dpis, seen, has_receiver, shard);
+    let under_way = |shard: u32| {
+        shards::under_way(&object.spec.dpis, seen, has_receiver, |dpi| told(found, object, dpi), shard)
+    };
 
     let tables_are_there = admit(context, object, &mut shards, &schema, &storages);
     let mut facts = ServersFacts {
@@ -67,7 +69,17 @@ pub async fn step(
         ..ServersFacts::default()
     };
     let mut messages = BTreeMap::new();
-    give_up(object, found, &mut shards, &storages, under_way, &mut facts, &mut schema, &mut messages);
+    give_up(
+        context,
+        object,
+        found,
+        &mut shards,
+        &storages,
+        under_way,
+        &mut facts,
+        &mut schema,
+        &mut messages,
+    );
 
     let mut closed: Vec<u32> = shards.leaving().collect();
     let servers = our_servers(context, object, found, &shards, tables_are_there).map(|built| {
@@ -77,9 +89,13 @@ pub async fn step(
             let is_up = is_current_and_ready(&built, found, shard);
             match decision {
                 Decision::Drain => {
-                    let why = under_way(shard).unwrap_or_default();
+                    // One that does not answer would keep it closed for all others.
+                    let silent = shards::silent(&object.spec.dpis, seen, has_receiver);
+                    let why = silent.clone().or_else(|| under_way(shard)).unwrap_or_default();
                     messages.insert(shard, format!("is going to be restarted: {why}"));
-                    closed.push(shard);
+                    if silent.is_none() {
+                        closed.push(shard);
+                    }
                 }
                 // Until it is back.
                 Decision::Apply if is_closed && !is_up => closed.push(shard),
@@ -99,14 +115,18 @@ pub async fn step(
             let built = servers.as_ref().map(|(built, _)| built);
             let mut facts = shard_facts(context, object, found, &shards, shard, &storages, &schema, built);
             facts.message = messages.remove(&shard).or(facts.message);
+            if facts.ready && !facts.in_use {
+                facts.message.get_or_insert_with(|| {
+                    "takes rows when all servers have tables and dictionaries".to_owned()
+                });
+            }
             facts
         })
         .collect();
     let size = u64::from(shards.count());
-    let surplus_may_go = storages
-        .iter()
-        .take(shards.count() as usize)
-        .all(|storage| storage.as_ref().is_some_and(|storage| storage.cluster_size <= size));
+    let surplus_may_go = storages.iter().take(shards.count() as usize).all(|storage| {
+        storage.as_ref().and_then(|storage| storage.cluster_size).is_some_and(|known| known <= size)
+    });
     Step { shards, closed, schema, facts, servers, surplus_may_go }
 }
 
@@ -114,6 +134,12 @@ pub async fn step(
 pub fn shards_of(object: &Collector) -> Shards {
     let known = object.status.as_ref().map(|status| status.shards.as_slice()).unwrap_or_default();
     Shards::of(&object.spec, &object.namespace().unwrap_or_default(), &object.name_any(), known)
+}
+
+/// What the receiver of a DPI was told last: the hash of its configuration, and the shards that are closed by it.
+fn told(found: &Found, object: &Collector, dpi: u16) -> Option<Told> {
+    let config_map = found.owned.config_maps.get(&object_name(&object.name_any(), dpi))?;
+    shards::told(config_map)
 }
 
 /// Servers of ours without a running pod.
@@ -163,6 +189,12 @@ async fn measure(
         };
         storages.push(measured);
     }
+    if managed_of(object).is_some_and(|managed| managed.cold().is_none()) {
+        // A directory of the hot one, see `servers/server_xml.rs`.
+        for storage in storages.iter_mut().flatten() {
+            storage.volumes.retain(|volume| volume.name != managed::COLD);
+        }
+    }
     let uid = object.uid().unwrap_or_default();
     for (shard, storage) in (0_u32..).zip(&storages) {
         for volume in storage.iter().flat_map(|storage| &storage.volumes) {
@@ -188,8 +220,9 @@ fn admit(
         && schema.ready_shards.iter().take(wanted).all(|ready| *ready)
         && new.clone().all(|shard| context.loaders.is_loaded(&uid, shard));
     let size = u64::from(shards.wanted);
-    let is_known =
-        |storage: &Option<Storage>| storage.as_ref().is_some_and(|found| found.cluster_size >= size);
+    let is_known = |storage: &Option<Storage>| {
+        storage.as_ref().and_then(|found| found.cluster_size).is_some_and(|known| known >= size)
+    };
     if are_there && !new.is_empty() && storages.iter().take(wanted).all(is_known) {
         tracing::info!(from = shards.in_use, to = shards.wanted, "shards take rows from now on");
         shards.in_use = shards.wanted;
@@ -212,6 +245,7 @@ fn shortages_of(object: &Collector, storages: &[Option<Storage>]) -> Option<Vec<
 /// The last server that is not wanted any more goes if it may.
 #[allow(clippy::too_many_arguments, reason = "parts of one decision")]
 fn give_up(
+    context: &Context,
     object: &Collector,
     found: &Found,
     shards: &mut Shards,
@@ -235,6 +269,7 @@ fn give_up(
         match leave(&name, under_way(shard), storage, &object.spec.approvals) {
             Leave::Now => {
                 tracing::info!(shard, "a shard leaves");
+                context.loaders.forget(&object.uid().unwrap_or_default(), shard);
                 shards.in_use = shard;
                 shards.urls.truncate(shard as usize);
                 continue;
@@ -275,9 +310,13 @@ fn our_servers(
     let passwords = found.passwords.as_ref()?;
     let (name, namespace) = (object.name_any(), object.namespace().unwrap_or_default());
     // A newer operator would choose a newer one: that restarts nobody unasked.
-    let first = found.servers.stateful_sets.get(&managed::server_name(&name, 0));
-    let chosen = first.and_then(|first| first.annotations().get(DEFAULT_IMAGE_ANNOTATION));
-    let default_image = chosen.unwrap_or(&context.options.images.clickhouse);
+    // A StatefulSet may just be replaced: then another one tells, or the pods that go on without.
+    let chosen =
+        found.servers.stateful_sets.values().find_map(|set| set.annotations().get(DEFAULT_IMAGE_ANNOTATION));
+    let running =
+        found.server_pods.iter().find_map(|pod| pod.spec.as_ref()?.containers.first()?.image.as_ref());
+    let default_image =
+        chosen.or(running.filter(|_| managed.image.is_none())).unwrap_or(&context.options.images.clickhouse);
     let in_cluster = if tables_are_there { shards.count() } else { shards.in_use };
     Some(servers::build(&Servers {
         collector: &name,

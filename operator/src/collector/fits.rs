@@ -94,7 +94,8 @@ pub fn shortages(storage: &Storage, tables: &Tables) -> Option<Vec<String>> {
 fn demand(storage: &Storage, tables: &Tables, stream: StreamType) -> Option<Demand> {
     let name = stream.table();
     let local = schema::local_name(name);
-    let found = storage.tables.get(name).or_else(|| storage.tables.get(&local))?;
+    let tables_there = storage.tables.as_ref()?;
+    let found = tables_there.get(name).or_else(|| tables_there.get(&local))?;
     if found.seconds < ENOUGH_SECONDS {
         return None;
     }
@@ -137,8 +138,8 @@ mod tests {
         Storage {
             version: String::new(),
             volumes: vec![volume(HOT, hot), volume(COLD, 100 * GIB)],
-            tables: [("fullflow".to_owned(), table)].into(),
-            cluster_size: 1,
+            tables: Some([("fullflow".to_owned(), table)].into()),
+            cluster_size: Some(1),
         }
     }
 

@@ -144,7 +144,10 @@ async fn work(context: &Context, object: &Collector) -> Result<Action, Reconcile
     };
     let validated = validated.and_then(|mut validated| {
         if let Some(step) = &looked_at {
-            validated.clickhouse.further_shards = step.shards.urls_in_use().skip(1).cloned().collect();
+            // A shard that takes rows is remembered first: receivers hear of it when the status is written.
+            let known = step.shards.in_use.min(shards.in_use) as usize;
+            validated.clickhouse.further_shards =
+                step.shards.urls.iter().take(known).skip(1).cloned().collect();
             validated.clickhouse.closed_shards = step.closed.clone();
         }
         let built = build::build(&validated, &context.options.images)
@@ -206,7 +209,9 @@ async fn work(context: &Context, object: &Collector) -> Result<Action, Reconcile
     }
     facts.lost_lately = lost_lately(context, &object.uid().unwrap_or_default(), &facts.receivers);
     count_records(context, &namespace, &name, &facts.receivers);
-    count_storage(context, &namespace, &name, &facts.servers);
+    if facts.refused.is_none() && !object.spec.paused {
+        count_storage(context, &namespace, &name, &facts.servers);
+    }
     let new = status::status(&facts, previous);
     report(context, &about, &namespace, &name, previous, &new, facts.now).await?;
     let ready = status::condition(&new.conditions, "Ready").is_some_and(|ready| ready.status == "True");
@@ -214,8 +219,9 @@ async fn work(context: &Context, object: &Collector) -> Result<Action, Reconcile
         status::condition(&new.conditions, "Stalled").is_some_and(|stalled| stalled.status == "True");
     let loading = status::condition(&new.conditions, "DictionariesReady")
         .is_some_and(|dictionaries| status::PASSING.contains(&dictionaries.reason.as_str()));
+    let growing = new.shards.iter().any(|shard| !shard.in_use);
     Ok(Action::requeue(match (ready, stalled) {
-        (true, _) if loading => SOON,
+        (true, _) if loading || growing => SOON,
         (true, _) => AGAIN,
         (false, true) => LATER,
         (false, false) => SOON,

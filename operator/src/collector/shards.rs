@@ -10,7 +10,7 @@ use crds::Dpi;
 use crds::clickhouse::ClickHouseKind;
 use crds::collector::QoeCollectorSpec;
 use crds::managed::shard_url;
-use crds::receiver::ReceiverConfig;
+use crds::receiver::{ReceiverConfig, Status, hash_of};
 use crds::status::ShardState;
 use k8s_openapi::api::core::v1::ConfigMap;
 
@@ -72,36 +72,73 @@ fn count(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
 }
 
-/// Why something may still be sent to a shard, in words; `None`: receivers bind nothing new to it, and all that was
-/// bound is settled.
+/// What a receiver was told last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// Hash of its configuration, as it will report it.
+    pub hash: String,
+    /// Shards that are closed by it.
+    pub closed: Vec<u32>,
+}
+
+/// Reads what a receiver was told from the ConfigMap that is mounted.
+pub fn told(config_map: &ConfigMap) -> Option<Told> {
+    let json = config_map.data.as_ref()?.get(CONFIG_KEY)?;
+    let config = serde_json::from_str::<ReceiverConfig>(json).ok()?;
+    Some(Told { hash: hash_of(json.as_bytes()), closed: config.clickhouse.closed_shards })
+}
+
+/// The first receiver that should answer and does not, in words.
+pub fn silent(
+    dpis: &[Dpi],
+    seen: &BTreeMap<u16, Seen>,
+    has_receiver: impl Fn(u16) -> bool,
+) -> Option<String> {
+    for dpi in dpis.iter().filter(|dpi| has_receiver(dpi.id)) {
+        let answer = seen.get(&dpi.id).and_then(|seen| seen.status.as_ref());
+        if !matches!(answer, Some(Ok(_))) {
+            return Some(format!("the receiver of DPI {} does not answer", dpi.id));
+        }
+    }
+    None
+}
+
+/// Why something may still be sent to a shard, in words; `None`: every receiver has taken over that it is closed, and
+/// all that was bound to it is settled.
 pub fn under_way(
     dpis: &[Dpi],
     seen: &BTreeMap<u16, Seen>,
     has_receiver: impl Fn(u16) -> bool,
+    told: impl Fn(u16) -> Option<Told>,
     shard: u32,
 ) -> Option<String> {
-    for dpi in dpis {
-        let Some(seen) = seen.get(&dpi.id) else {
-            if has_receiver(dpi.id) {
-                return Some(format!("the receiver of DPI {} has no pod", dpi.id));
-            }
-            continue;
-        };
-        let status = match &seen.status {
-            Some(Ok(status)) => status,
-            Some(Err(_)) | None => return Some(format!("the receiver of DPI {} does not answer", dpi.id)),
-        };
+    if let Some(silent) = silent(dpis, seen, &has_receiver) {
+        return Some(silent);
+    }
+    for dpi in dpis.iter().filter(|dpi| has_receiver(dpi.id)) {
+        let answer = seen.get(&dpi.id).and_then(|seen| seen.status.as_ref());
+        let Some(Ok(status)) = answer else { continue };
         // Receivers before 0.5 know one server and cannot tell.
-        let Some(told) = status.shards.iter().find(|told| told.shard == shard) else { continue };
-        if !told.closed {
+        if status.shards.is_empty() {
+            continue;
+        }
+        let is_told = told(dpi.id).is_some_and(|told| {
+            told.hash == status.config_hash && (told.closed.contains(&shard) || !knows(status, shard))
+        });
+        if !is_told {
             return Some(format!("the receiver of DPI {} has not closed it yet", dpi.id));
         }
-        if told.unsettled > 0 {
-            let inserts = told.unsettled;
-            return Some(format!("the receiver of DPI {} has {inserts} inserts under way", dpi.id));
+        let unsettled =
+            status.shards.iter().find(|state| state.shard == shard).map_or(0, |state| state.unsettled);
+        if unsettled > 0 {
+            return Some(format!("the receiver of DPI {} has {unsettled} inserts under way", dpi.id));
         }
     }
     None
+}
+
+fn knows(status: &Status, shard: u32) -> bool {
+    status.shards.iter().any(|state| state.shard == shard)
 }
 
 /// Shards that receivers are told to bind nothing new to, by their live configurations.
@@ -121,7 +158,7 @@ pub fn closed(config_maps: &BTreeMap<String, ConfigMap>) -> Vec<u32> {
 
 #[cfg(test)]
 mod tests {
-    use crds::receiver::{ShardStatus, Status};
+    use crds::receiver::ShardStatus;
 
     use super::*;
 
@@ -158,22 +195,28 @@ mod tests {
     #[test]
     fn a_shard_is_drained_when_every_receiver_says_so() {
         let dpis = spec("{managed: {}}").dpis;
-        let answer = |shards: Vec<ShardStatus>| Seen {
+        let answer = |closed: bool, unsettled: u64| Seen {
             pod: None,
-            status: Some(Ok(Status { shards, ..Status::default() })),
+            status: Some(Ok(Status {
+                config_hash: "new".to_owned(),
+                shards: vec![ShardStatus { shard: 1, closed, unsettled, ..ShardStatus::default() }],
+                ..Status::default()
+            })),
         };
-        let told = |closed: bool, unsettled: u64| ShardStatus {
-            shard: 1,
-            closed,
-            unsettled,
-            ..ShardStatus::default()
+        let told = |hash: &str, closed: &[u32]| Some(Told { hash: hash.to_owned(), closed: closed.to_vec() });
+        let why = |seen: Seen, told: Option<Told>| {
+            under_way(&dpis, &[(0, seen)].into(), |_| true, |_| told.clone(), 1)
         };
-        let why = |seen: Seen| under_way(&dpis, &[(0, seen)].into(), |_| true, 1);
-        assert!(why(answer(vec![told(false, 0)])).is_some_and(|why| why.contains("not closed")));
-        assert!(why(answer(vec![told(true, 2)])).is_some_and(|why| why.contains("2 inserts")));
-        assert_eq!(why(answer(vec![told(true, 0)])), None);
-        assert!(why(Seen::default()).is_some_and(|why| why.contains("DPI 0 does not answer")));
-        assert!(under_way(&dpis, &BTreeMap::new(), |_| true, 1).is_some_and(|why| why.contains("no pod")));
-        assert_eq!(under_way(&dpis, &BTreeMap::new(), |_| false, 1), None, "it has no receiver yet");
+        let says =
+            |why: Option<String>, words: &str| assert!(why.is_some_and(|why| why.contains(words)), "{words}");
+        says(why(answer(false, 0), told("new", &[])), "not closed");
+        says(why(answer(true, 0), told("newer", &[1])), "not closed");
+        says(why(answer(true, 2), told("new", &[1])), "2 inserts");
+        assert_eq!(why(answer(true, 0), told("new", &[1])), None);
+        says(why(answer(true, 0), told("new", &[])), "not closed");
+        says(why(Seen::default(), told("new", &[1])), "DPI 0 does not answer");
+        let nobody = |has_receiver: bool| under_way(&dpis, &BTreeMap::new(), |_| has_receiver, |_| None, 1);
+        says(nobody(true), "does not answer");
+        assert_eq!(nobody(false), None, "it has no receiver yet");
     }
 }

@@ -17,10 +17,10 @@ pub struct Storage {
     pub version: String,
     /// Volumes of the storage policy, in its order.
     pub volumes: Vec<Volume>,
-    /// Tables of our database that hold something, by name.
-    pub tables: BTreeMap<String, Table>,
-    /// How many servers form its cluster, as it knows.
-    pub cluster_size: u64,
+    /// Tables of our database that hold something, by name; `None`: our user may not see that.
+    pub tables: Option<BTreeMap<String, Table>>,
+    /// How many servers form its cluster, as it knows; `None`: our user may not see that.
+    pub cluster_size: Option<u64>,
 }
 
 /// One volume.
@@ -101,15 +101,15 @@ pub async fn measure(
             )
             .bind(database)
             .fetch_all::<PartsRow>()
-            .await
-            .unwrap_or_default();
+            .await;
         let cluster_size = client
             .query("SELECT count() FROM system.clusters WHERE cluster = ?")
             .bind(cluster)
             .fetch_one::<u64>()
             .await
-            .unwrap_or_default();
-        let storage = storage(version, volumes, parts);
+            .ok();
+        // What cannot be asked is not known, which is not the same as nothing.
+        let storage = storage(version, volumes, parts.ok());
         Ok::<_, clickhouse::error::Error>(Storage { cluster_size, ..storage })
     };
     match tokio::time::timeout(WITHIN, asked).await {
@@ -119,7 +119,7 @@ pub async fn measure(
     }
 }
 
-fn storage(version: String, volumes: Vec<VolumeRow>, parts: Vec<PartsRow>) -> Storage {
+fn storage(version: String, volumes: Vec<VolumeRow>, parts: Option<Vec<PartsRow>>) -> Storage {
     let mut storage = Storage { version, ..Storage::default() };
     let mut volume_of = BTreeMap::new();
     for VolumeRow { volume, disk, total, free } in volumes {
@@ -132,6 +132,8 @@ fn storage(version: String, volumes: Vec<VolumeRow>, parts: Vec<PartsRow>) -> St
             None => storage.volumes.push(Volume { name: volume, total, free }),
         }
     }
+    let Some(parts) = parts else { return storage };
+    let mut tables: BTreeMap<String, Table> = BTreeMap::new();
     let mut times: BTreeMap<String, (u32, u32)> = BTreeMap::new();
     for PartsRow { table, disk, rows, bytes, oldest, newest } in parts {
         let (first, last) = times.entry(table.clone()).or_insert((u32::MAX, 0));
@@ -140,7 +142,7 @@ fn storage(version: String, volumes: Vec<VolumeRow>, parts: Vec<PartsRow>) -> St
         }
         *last = newest.max(*last);
         let seconds = u64::from(last.saturating_sub(*first));
-        let entry = storage.tables.entry(table).or_default();
+        let entry = tables.entry(table).or_default();
         entry.rows = entry.rows.saturating_add(rows);
         entry.seconds = seconds;
         // A disk of another policy keeps its own name.
@@ -148,7 +150,7 @@ fn storage(version: String, volumes: Vec<VolumeRow>, parts: Vec<PartsRow>) -> St
         let sum = entry.bytes.entry(volume).or_default();
         *sum = sum.saturating_add(bytes);
     }
-    storage
+    Storage { tables: Some(tables), ..storage }
 }
 
 #[cfg(test)]
@@ -173,9 +175,9 @@ mod tests {
         };
         let parts =
             vec![part("default", 7, 2_000, 3_000), part("cold", 9, 1_000, 2_500), part("other", 1, 0, 0)];
-        let found = storage("26.7".to_owned(), volumes.into(), parts);
+        let found = storage("26.7".to_owned(), volumes.into(), Some(parts));
         assert_eq!(found.volumes.len(), 2);
-        let table = &found.tables["fullflow"];
+        let table = &found.tables.unwrap()["fullflow"];
         assert_eq!((table.rows, table.total(), table.seconds), (15, 17, 2_000));
         assert_eq!((table.bytes["hot"], table.bytes["cold"], table.bytes["other"]), (7, 9, 1));
     }

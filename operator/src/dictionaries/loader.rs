@@ -99,6 +99,13 @@ impl Loaders {
         lock(&self.loaded).contains(&(collector.to_owned(), shard))
     }
 
+    /// A server has gone: one that comes in its place has nothing yet.
+    pub fn forget(&self, collector: &str, shard: u32) {
+        let key = (collector.to_owned(), shard);
+        lock(&self.loaded).remove(&key);
+        lock(&self.slots).remove(&key);
+    }
+
     /// Another failure of a collector: how long to wait.
     pub fn pause_after_failure(&self, collector: &str) -> Duration {
         let mut failures = lock(&self.failures);

@@ -6,7 +6,7 @@ use e2e::Simulator;
 use e2e::cluster::{Managed, Scenario, wait_until};
 use serde_json::json;
 
-use super::{collector, start_operator, wait_at_least, wait_count, wait_rows};
+use super::{Sending, collector, start_operator, wait_at_least, wait_count, wait_rows};
 use crate::support::{DEADLINE, address, main_collector, pod_lives, wait_condition, wait_ready, wait_reason};
 
 const LOCAL: &str = "SELECT count() FROM qoestor.fullflow_local";
@@ -28,8 +28,7 @@ pub fn a_provider_outgrows_its_server(scenario: &Scenario) {
     let receiver = |lives: &[String]| lives.iter().find(|life| life.contains("main-dpi-0-0")).cloned();
     let mut servers = Managed::of(scenario);
     let to = address(scenario, 0, 1500);
-    let run = ["--to", &to, "--records", "1200000", "--rate", "3000", "--seed", "1", "--announce-end"];
-    let mut sender = Simulator::start(&run);
+    let sending = Sending::start(&to, 3_000);
     wait_at_least(&servers, 0, "SELECT count() FROM qoestor.fullflow", 5_000);
 
     for shards in [2_u32, 3] {
@@ -49,7 +48,6 @@ pub fn a_provider_outgrows_its_server(scenario: &Scenario) {
         assert_eq!(name.trim(), "bittorrent", "shard {} has no dictionaries", shards - 1);
         wait_ready(scenario);
     }
-    assert!(sender.is_running(), "the sender must outlast the growth");
 
     // One is away: the others go on, and what waits for it is kept.
     servers.cut(1);
@@ -60,7 +58,7 @@ pub fn a_provider_outgrows_its_server(scenario: &Scenario) {
     }
     std::thread::sleep(AWAY / 2);
     servers.heal();
-    let sent = sender.finish(MORE);
+    let sent = sending.finish();
     for shard in 0..3 {
         wait_count(&servers, shard, "SELECT count() FROM qoestor.fullflow", sent.records);
         assert!(servers.number(shard, LOCAL) > 10_000, "shard {shard} has hardly a row");

@@ -39,6 +39,8 @@ const REMOVED: [&str; 25] = [
     "distributed_ddl",
 ];
 
+/// Of a volume that must take nothing: larger than any.
+const NEVER_FREE: u64 = 1 << 60;
 const GIB: u64 = 1 << 30;
 const MIB: u64 = 1 << 20;
 
@@ -77,7 +79,7 @@ pub(super) fn write(managed: &Managed, shard: u32) -> String {
     // same name, and no table has to be changed. Until then the cold one is a directory that nothing is moved to.
     let (cold_dir, cold_free, move_factor) = match managed.cold() {
         Some((size, _)) => (format!("{COLD_DIR}/"), keep_free(size), "0.1"),
-        None => (format!("{HOT_DIR}/cold/"), hot_free, "0"),
+        None => (format!("{HOT_DIR}/cold/"), NEVER_FREE, "0"),
     };
     format!(
         "<clickhouse>

@@ -165,6 +165,7 @@ fn essence(status: &QoeCollectorStatus) -> QoeCollectorStatus {
         receiver.streams.clear();
     }
     for shard in &mut essence.shards {
+        shard.message = None;
         shard.volumes.clear();
         shard.tables.clear();
     }

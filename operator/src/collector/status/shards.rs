@@ -11,6 +11,10 @@ use super::super::storage::{Storage, Table};
 use super::conditions::{Finding, finding};
 use super::numbers::short;
 
+/// The most volumes and tables of a server that are listed: a status with more is refused as a whole.
+const MAX_VOLUMES: usize = 16;
+const MAX_TABLES: usize = 64;
+
 /// What is known of the servers.
 #[derive(Debug, Clone, Default)]
 pub struct ServersFacts {
@@ -54,7 +58,7 @@ fn state(facts: &ShardFacts) -> ShardState {
     let ShardFacts { shard, url, pod, ready, in_use, message, storage, hours_left } = facts;
     let (mut volumes, mut tables) = (Vec::new(), Vec::new());
     if let Some(storage) = storage {
-        for volume in &storage.volumes {
+        for volume in storage.volumes.iter().take(MAX_VOLUMES) {
             volumes.push(VolumeState {
                 name: volume.name.clone(),
                 size: Some(bytes(volume.total as f64)),
@@ -62,8 +66,8 @@ fn state(facts: &ShardFacts) -> ShardState {
                 hours_left: hours_left.get(&volume.name).map(|hours| hours_text(*hours)),
             });
         }
-        let full = storage.tables.iter().filter(|(_, table)| table.rows > 0);
-        tables.extend(full.map(|(name, table)| table_state(name, table)));
+        let full = storage.tables.iter().flatten().filter(|(_, table)| table.rows > 0);
+        tables.extend(full.take(MAX_TABLES).map(|(name, table)| table_state(name, table)));
     }
     ShardState {
         shard: *shard,
