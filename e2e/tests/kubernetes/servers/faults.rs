@@ -40,7 +40,7 @@ pub fn a_server_comes_back_under_load(scenario: &Scenario) {
         "drain",
         NODE,
         "--pod-selector",
-        &format!("qoeplane.io/collector=main,qoeplane.io/shard=0,app.kubernetes.io/name=qoe-clickhouse"),
+        "qoeplane.io/collector=main,qoeplane.io/shard=0,app.kubernetes.io/name=qoe-clickhouse",
         "--delete-emptydir-data",
         "--timeout=120s",
     ]);
