@@ -24,8 +24,8 @@ const PASSWORD: &str = "of-a-test";
 const STREAMS: [&str; 5] = ["fullflow", "clickstream", "gtpflow", "natflow", "dnsflow"];
 
 /// The statements of the manual's lists, without whom they are for: what is always needed, for a dictionary from a table,
-/// for a deletion.
-fn grants() -> [Vec<String>; 3] {
+/// for several servers, for a deletion.
+fn grants() -> [Vec<String>; 4] {
     let (_, section) = MANUAL.split_once("## What our user may do\n").unwrap();
     let (section, _) = section.split_once("\n## ").unwrap();
     let mut lists = section.split("```sql\n").skip(1).map(|rest| {
@@ -34,14 +34,14 @@ fn grants() -> [Vec<String>; 3] {
             |line: &str| line.strip_suffix(" TO qoe;").unwrap_or_else(|| panic!("{line}")).to_owned();
         list.lines().map(statement).collect()
     });
-    let all = [(); 3].map(|()| lists.next().unwrap());
+    let all = [(); 4].map(|()| lists.next().unwrap());
     assert_eq!(lists.next(), None);
     all
 }
 
 /// A server with the user `limited`, and `deleting`, who has the rights for a deletion too.
 fn start() -> TestServer {
-    let [usual, table, deletion] = grants();
+    let [usual, table, _, deletion] = grants();
     let usual = [usual, table].concat();
     let user = |name: &str, grants: &[String]| {
         let queries: String = grants.iter().map(|grant| format!("<query>{grant}</query>")).collect();
