@@ -1,9 +1,11 @@
 //! All servers that share the tables, and what is bound to each. A range and a flush are bound to one for ever:
-//! whoever sends asks here by number. Must never bind anything new to a closed shard, nor forget what is bound.
+//! whoever sends asks here by number. Must never bind anything new to a closed shard, nor forget what is bound; but
+//! it does not stay without an open one for ever, whatever became of who closed the last.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use clickhouse::Client;
 use crds::receiver::ShardStatus;
@@ -12,6 +14,10 @@ use schema::ConnectError;
 use super::failure::Failure;
 use super::target::{Access, Target};
 use crate::journal::lock;
+
+/// All shards are closed while one of them is restarted. Who closed them may be gone before it opens them again: then
+/// the first is open after so long. It is never one that has to go.
+const ALL_CLOSED_FOR: Duration = Duration::from_secs(600);
 
 /// The shards of a configuration. Clones are the same ones: what is replaced in one is in all.
 #[derive(Clone)]
@@ -24,6 +30,8 @@ pub struct Shards {
 #[derive(Default)]
 struct Inner {
     shards: Vec<Shard>,
+    /// Since when the configuration has no open shard.
+    all_closed_since: Option<Instant>,
     /// What is bound, by number: also of shards that are in the configuration no more.
     bound: BTreeMap<u32, Arc<AtomicU64>>,
 }
@@ -74,6 +82,8 @@ impl Shards {
             }
             shard.is_closed = is_closed;
         }
+        let all_closed = inner.shards.iter().all(|shard| shard.is_closed);
+        inner.all_closed_since = all_closed.then(|| inner.all_closed_since.unwrap_or_else(Instant::now));
         Ok(())
     }
 
@@ -84,7 +94,9 @@ impl Shards {
 
     /// All of them, and whether each is open.
     pub fn all(&self) -> Vec<(Target, bool)> {
-        lock(&self.inner).shards.iter().map(|shard| (shard.target.clone(), !shard.is_closed)).collect()
+        let inner = lock(&self.inner);
+        let of = |(number, shard): (u32, &Shard)| (shard.target.clone(), inner.is_open(number, shard));
+        (0..).zip(&inner.shards).map(of).collect()
     }
 
     /// One of them.
@@ -140,7 +152,7 @@ impl Shards {
             .map(|(number, shard)| ShardStatus {
                 shard: number,
                 url: shard.access.url.clone(),
-                closed: shard.is_closed,
+                closed: !inner.is_open(number, shard),
                 unsettled: bound(&number),
                 last_error: shard.target.trouble(),
             })
@@ -162,7 +174,12 @@ impl Shards {
 impl Inner {
     fn takes(&self, number: u32, may: impl Fn(u32, &Target) -> bool) -> bool {
         let shard = self.shards.get(number as usize);
-        shard.is_some_and(|shard| !shard.is_closed && may(number, &shard.target))
+        shard.is_some_and(|shard| self.is_open(number, shard) && may(number, &shard.target))
+    }
+
+    fn is_open(&self, number: u32, shard: &Shard) -> bool {
+        let too_long = self.all_closed_since.is_some_and(|since| since.elapsed() >= ALL_CLOSED_FOR);
+        !shard.is_closed || (number == 0 && too_long)
     }
 
     fn bind(&mut self, shard: u32) -> Bound {
@@ -219,6 +236,20 @@ mod tests {
         assert!(shards.target(1).is_ok());
         drop(bound);
         assert_eq!(unsettled(&shards), [(0, false, 0), (1, false, 0), (2, false, 0)]);
+    }
+
+    #[test]
+    fn nobody_keeps_all_closed_for_ever() {
+        let shards = Shards::new(&accesses(2), &[0, 1], "d").unwrap();
+        let turn = AtomicU32::new(0);
+        assert!(shards.bind_next(&turn, |_, _| true).is_none());
+        lock(&shards.inner).all_closed_since = Instant::now().checked_sub(ALL_CLOSED_FOR);
+        shards.replace(&accesses(2), &[0, 1]).unwrap();
+        assert_eq!(shards.bind_next(&turn, |_, _| true).unwrap().1.shard, 0);
+        assert_eq!(unsettled(&shards), [(0, false, 0), (1, true, 0)]);
+        shards.replace(&accesses(2), &[1]).unwrap();
+        shards.replace(&accesses(2), &[0, 1]).unwrap();
+        assert!(shards.bind_next(&turn, |_, _| true).is_none(), "it has begun anew");
     }
 
     #[test]
