@@ -1,5 +1,6 @@
 //! The rights that the manual lists for our user in ClickHouse: with these and no others all of it works, tables and
-//! aggregates, dictionaries, inserts, what is asked after a kill, changes, and at last the deletion.
+//! aggregates, dictionaries, inserts, what is asked after a kill, changes, and at last the deletion; and all of it on
+//! several servers.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 #[path = "cli/program.rs"]
@@ -39,22 +40,23 @@ fn grants() -> [Vec<String>; 4] {
     all
 }
 
+fn user(name: &str, grants: &[Vec<String>]) -> String {
+    let queries: String = grants.concat().iter().map(|grant| format!("<query>{grant}</query>")).collect();
+    format!(
+        "<{name}><password>{PASSWORD}</password><networks><ip>127.0.0.1</ip></networks><profile>default</profile>\
+         <quota>default</quota><grants>{queries}</grants></{name}>"
+    )
+}
+
 /// A server with the user `limited`, and `deleting`, who has the rights for a deletion too.
 fn start() -> TestServer {
     let [usual, table, _, deletion] = grants();
-    let usual = [usual, table].concat();
-    let user = |name: &str, grants: &[String]| {
-        let queries: String = grants.iter().map(|grant| format!("<query>{grant}</query>")).collect();
-        format!(
-            "<{name}><password>{PASSWORD}</password><networks><ip>127.0.0.1</ip></networks><profile>default</profile>\
-             <quota>default</quota><grants>{queries}</grants></{name}>"
-        )
-    };
-    let users = format!(
-        "<clickhouse><users>{}{}</users></clickhouse>",
-        user("limited", &usual),
-        user("deleting", &[usual.clone(), deletion].concat())
-    );
+    let limited = user("limited", &[usual.clone(), table.clone()]);
+    start_with(&(limited + &user("deleting", &[usual, table, deletion])))
+}
+
+fn start_with(users: &str) -> TestServer {
+    let users = format!("<clickhouse><users>{users}</users></clickhouse>");
     TestServer::start_with(&Launch::qoe(qoe_binary()), |settings| {
         let directory = settings.data_dir.join("clickhouse/users.d");
         fs::create_dir_all(&directory).unwrap();
@@ -234,6 +236,75 @@ fn the_manuals_rights_suffice() {
     assert_eq!(refused(&server), "");
 
     everything_is_deleted(&server, &shorter(""));
+}
+
+/// Two servers that know each other as the cluster `pair`, with the user `limited` for several servers.
+fn start_pair() -> [TestServer; 2] {
+    let [usual, _, several, _] = grants();
+    let users = user("limited", &[usual, several]);
+    let mut servers = [start_with(&users), start_with(&users)];
+    let shards: String = servers
+        .iter()
+        .map(|server| {
+            let port = server.connection().tcp_port;
+            format!("<shard><replica><host>127.0.0.1</host><port>{port}</port></replica></shard>")
+        })
+        .collect();
+    let xml = format!(
+        "<clickhouse><remote_servers><pair><secret>between servers</secret>{shards}</pair></remote_servers></clickhouse>"
+    );
+    for server in &mut servers {
+        let directory = server.prepared.settings.data_dir.join("clickhouse/config.d");
+        fs::create_dir_all(&directory).unwrap();
+        fs::write(directory.join("pair.xml"), &xml).unwrap();
+        server.restart().unwrap();
+    }
+    servers
+}
+
+#[test]
+fn several_servers_on_one_machine() {
+    let mut servers = start_pair();
+    let program = Program::new();
+    let ports = [(); 5].map(|()| free_port());
+    program.file("networks.txt", "10.0.0.0/8\tours\n");
+    let both = servers.each_ref().map(|server| server.connection().url.clone());
+    let config = yaml(&servers[0], &ports, "60d", "").replace(
+        &format!("[\"{}\"]", both[0]),
+        &format!("[\"{}\", \"{}\"]\n      cluster: pair", both[0], both[1]),
+    );
+    let (config, _) = config.rsplit_once("---").unwrap();
+    let to = format!("127.0.0.1:{}", ports[0]);
+    let send = |seed: &str| {
+        Simulator::start(&["--to", &to, "--records", "50000", "--rate", "20000", "--seed", seed]).finish(LONG)
+    };
+    let rows =
+        |server: &TestServer, table: &str| number(server, &format!("SELECT count() FROM qoestor.{table}"));
+
+    let up = program.up(config);
+    send("1");
+    up.stop();
+    for server in &servers {
+        assert_eq!(rows(server, "fullflow"), 50_000);
+        assert!(rows(server, "fullflow_local") > 0);
+        let name = "SELECT dictGet('qoestor.subnets_local_dic', 'name', tuple(toIPv4('10.1.2.3')))";
+        assert_eq!(server.query(name).unwrap().trim(), "ours");
+        for table in ["parts", "disks", "clusters", "storage_policies"] {
+            ask(server, "limited", &format!("SELECT count() FROM system.{table}")).unwrap();
+        }
+        assert_eq!(refused(server), "");
+    }
+
+    // One does not run at the start: records are stored all the same once it has said what it has.
+    servers[1].kill().unwrap();
+    let up = program.up(config);
+    let said = up.err();
+    assert!(said.contains(&format!("ClickHouse on {} does not answer", both[1])), "{said}");
+    send("2");
+    servers[1].restart().unwrap();
+    wait_for("all rows", LONG, || (rows(&servers[0], "fullflow") == 100_000).then_some(()));
+    up.stop();
+    assert_eq!(rows(&servers[1], "fullflow"), 100_000);
 }
 
 /// What `deletionPolicy: Delete` does: refused to the usual user, done by the other.

@@ -23,6 +23,8 @@ use super::{Options, secrets};
 
 const READY_WITHIN: Duration = Duration::from_secs(60);
 const STOP_WITHIN: Duration = Duration::from_secs(30);
+/// How long one of several servers may take to answer before the start goes on without it.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
 /// A server that ends again so soon after its start is not started again.
 const SHORT_LIFE: Duration = Duration::from_secs(5);
 
@@ -160,10 +162,23 @@ impl Database {
         for (number, url) in (0_u32..shards.len().try_into()?).zip(&shards).rev() {
             let client = schema::connect(url, &self.target.user, password.trim(), ca.as_deref())?;
             let desired = self.desired_of(&desired, collector, number);
-            let applied = runtime.block_on(apply_to_server(options, collector, (&client, url), &desired));
-            let (done, rest) = applied?;
-            steps += done;
-            waiting = rest;
+            let applied = runtime.block_on(async {
+                if number > 0 && is_away(&client).await {
+                    return Ok(None);
+                }
+                apply_to_server(options, collector, (&client, url), &desired).await.map(Some)
+            });
+            match applied? {
+                Some((done, rest)) => {
+                    steps += done;
+                    waiting = rest;
+                }
+                // The others take its part; it gets none before it answers.
+                None => eprintln!(
+                    "{}: ClickHouse on {url} does not answer: what is stored there waits, its tables are looked at at the next start",
+                    options.file.display()
+                ),
+            }
         }
         // The same change on every server is one for a person.
         say_what_waits(options, &waiting);
@@ -212,6 +227,13 @@ fn not_as_configured(options: &Options, problems: &[Problem]) -> anyhow::Error {
     let lines: Vec<String> =
         problems.iter().map(|problem| format!("{}: {problem}", options.file.display())).collect();
     anyhow::anyhow!("the tables cannot be made as configured:\n{}", lines.join("\n"))
+}
+
+/// Whether nobody answers there. What a server has to say against us is told by what is asked next.
+async fn is_away(client: &Client) -> bool {
+    let asked = client.query("SELECT 1").fetch_one::<u8>();
+    let answer = tokio::time::timeout(ANSWERS_WITHIN, asked).await;
+    matches!(answer, Err(_) | Ok(Err(clickhouse::error::Error::Network(_))))
 }
 
 /// Returns the number of statements, and what waits for an approval.

@@ -115,9 +115,18 @@ impl Dictionaries {
             let (dpis, on_error) = (object.spec.dpis.clone(), object.spec.on_error);
             objects.entry(dictionary.name).or_default().push(Object { name, dpis, on_error, content });
         }
-        let mut reports = Vec::new();
-        for loader in self.loaders.iter_mut().rev() {
-            reports = self.runtime.block_on(loader.cycle(&objects))?;
+        let Some((first, further)) = self.loaders.split_first_mut() else { return Ok(Vec::new()) };
+        let mut silent = Vec::new();
+        for (number, loader) in (1..).zip(further) {
+            if let Err(error) = self.runtime.block_on(loader.cycle(&objects)) {
+                silent.push(format!("dictionaries of server {number}: {error}: tried again"));
+            }
+        }
+        let reports = self.runtime.block_on(first.cycle(&objects))?;
+        if silent.is_empty() {
+            self.said.remove("servers");
+        } else {
+            self.say("servers", silent.join("\n"));
         }
         Ok(reports)
     }
