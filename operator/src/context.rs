@@ -22,6 +22,12 @@ pub type ObjectKey = (&'static str, String, String);
 /// A volume of a server: uid of the collector, number of the shard, name of the volume.
 type VolumeKey = (String, u32, String);
 
+/// On which servers of a collector the tables are there, and ours.
+struct Tables {
+    generation: i64,
+    ready: Vec<bool>,
+}
+
 /// What our last apply of an object sent and returned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Applied {
@@ -49,6 +55,7 @@ pub struct Context {
     applied: Mutex<HashMap<ObjectKey, Applied>>,
     losses: Mutex<HashMap<(String, u16), Losses>>,
     volumes: Mutex<HashMap<VolumeKey, Samples>>,
+    tables: Mutex<HashMap<String, Tables>>,
     reconciles: AtomicU64,
 }
 
@@ -67,6 +74,7 @@ impl Context {
             applied: Mutex::default(),
             losses: Mutex::default(),
             volumes: Mutex::default(),
+            tables: Mutex::default(),
             reconciles: AtomicU64::new(1),
         }
     }
@@ -122,6 +130,22 @@ impl Context {
     /// In how many hours a volume is full, if it fills.
     pub fn hours_left(&self, uid: &str, shard: u32, volume: &str) -> Option<f64> {
         lock(&self.volumes).get(&(uid.to_owned(), shard, volume.to_owned()))?.hours_left()
+    }
+
+    /// Notes on which servers the tables are there, by what an object said at some generation.
+    pub fn set_tables(&self, uid: &str, generation: i64, ready: Vec<bool>) {
+        lock(&self.tables).insert(uid.to_owned(), Tables { generation, ready });
+    }
+
+    /// On which servers the tables are there; `None`: nobody has looked since the object changed.
+    pub fn tables(&self, uid: &str, generation: i64) -> Option<Vec<bool>> {
+        let tables = lock(&self.tables);
+        tables.get(uid).filter(|tables| tables.generation == generation).map(|tables| tables.ready.clone())
+    }
+
+    /// Forgets which collectors are gone.
+    pub fn retain_tables(&self, is_there: impl Fn(&str) -> bool) {
+        lock(&self.tables).retain(|uid, _| is_there(uid));
     }
 
     /// Forgets a collector that was deleted.

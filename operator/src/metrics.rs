@@ -1,6 +1,8 @@
 //! What the operator counts about itself and about collectors, for Prometheus. Only counts; judges
 //! nothing.
 
+pub mod collectors;
+
 use std::time::Duration;
 
 use crds::status::QoeDictionaryStatus;
@@ -12,6 +14,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+
+use collectors::Collectors;
 
 /// Labels of reconciles.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -34,41 +38,6 @@ pub struct ErrorLabels {
 pub struct StepLabels {
     /// `done` or `failed`.
     pub result: &'static str,
-}
-
-/// Labels of one DPI of one collector.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct DpiLabels {
-    /// Namespace of the collector.
-    pub namespace: String,
-    /// Its name.
-    pub collector: String,
-    /// Id of the DPI.
-    pub dpi: u32,
-}
-
-/// Labels of one ClickHouse server of one collector.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct ShardLabels {
-    /// Namespace of the collector.
-    pub namespace: String,
-    /// Its name.
-    pub collector: String,
-    /// Number of the shard.
-    pub shard: u32,
-}
-
-/// Labels of one volume of a server.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct VolumeLabels {
-    /// Namespace of the collector.
-    pub namespace: String,
-    /// Its name.
-    pub collector: String,
-    /// Number of the shard.
-    pub shard: u32,
-    /// Name of the volume.
-    pub volume: String,
 }
 
 /// Labels of one dictionary.
@@ -107,20 +76,8 @@ pub struct Metrics {
     pub schema_steps: Family<StepLabels, Counter>,
     /// Whether we are the active operator.
     pub leader: Gauge,
-    /// Records decoded, stored, waiting, missing of each DPI.
-    pub decoded: Family<DpiLabels, Gauge>,
-    /// Records that ClickHouse has acknowledged.
-    pub stored: Family<DpiLabels, Gauge>,
-    /// Records on their way.
-    pub waiting: Family<DpiLabels, Gauge>,
-    /// Records that never came.
-    pub missing: Family<DpiLabels, Gauge>,
-    /// Whether a ClickHouse server answers and runs what is wanted.
-    pub shard_ready: Family<ShardLabels, Gauge>,
-    /// Bytes of a volume.
-    pub volume_size: Family<VolumeLabels, Gauge>,
-    /// Of these, what is free.
-    pub volume_free: Family<VolumeLabels, Gauge>,
+    /// The numbers of each collector.
+    pub collectors: Collectors,
     dictionary_rows: Family<DictionaryLabels, Gauge>,
     dictionary_bad_rows: Family<DictionaryLabels, Gauge>,
     dictionary_in_force: Family<DictionaryLabels, Gauge>,
@@ -150,28 +107,7 @@ impl Metrics {
         registry.register("schema_steps", "Statements of schema migrations", schema_steps.clone());
         let leader = Gauge::default();
         registry.register("leader", "Whether this is the active operator", leader.clone());
-        let decoded = Family::default();
-        registry.register("dpi_decoded_records", "Records received and decoded", decoded.clone());
-        let stored = Family::default();
-        registry.register("dpi_stored_records", "Records acknowledged by ClickHouse", stored.clone());
-        let waiting = Family::default();
-        registry.register("dpi_waiting_records", "Records on their way to ClickHouse", waiting.clone());
-        let missing = Family::default();
-        registry.register(
-            "dpi_missing_records",
-            "Records that exporters sent and that never came",
-            missing.clone(),
-        );
-        let shard_ready = Family::default();
-        registry.register(
-            "shard_ready",
-            "Whether a ClickHouse server answers and runs what is wanted",
-            shard_ready.clone(),
-        );
-        let volume_size = Family::default();
-        registry.register("volume_bytes", "Size of a volume of a ClickHouse server", volume_size.clone());
-        let volume_free = Family::default();
-        registry.register("volume_free_bytes", "What is free of it", volume_free.clone());
+        let collectors = Collectors::new(&mut registry);
         let dictionary_rows = Family::default();
         registry.register("dictionary_rows", "Rows of a dictionary in force", dictionary_rows.clone());
         let dictionary_bad_rows = Family::default();
@@ -195,13 +131,7 @@ impl Metrics {
             repairs,
             schema_steps,
             leader,
-            decoded,
-            stored,
-            waiting,
-            missing,
-            shard_ready,
-            volume_size,
-            volume_free,
+            collectors,
             dictionary_rows,
             dictionary_bad_rows,
             dictionary_in_force,

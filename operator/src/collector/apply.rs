@@ -4,6 +4,7 @@
 //! is not the one that our last apply returned: somebody has edited it. Live fields are never compared
 //! with wanted ones: the API server adds defaults.
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use k8s_openapi::NamespaceResourceScope;
@@ -215,6 +216,32 @@ where
     tracing::info!(kind = K::KIND, name, "deleted");
     context.events.normal(about, "Deleted", &format!("deleted {} {name}", K::KIND)).await;
     Ok(())
+}
+
+/// Deletes those of one kind that are not among the wanted; returns their names.
+///
+/// # Errors
+/// The API server refuses.
+pub async fn delete_others<'a, K: OwnedKind>(
+    context: &Context,
+    about: &ObjectReference,
+    wanted: &[&str],
+    objects: &'a BTreeMap<String, K>,
+) -> Result<Vec<&'a String>, ApplyError> {
+    let mut deleted = Vec::new();
+    for (name, object) in objects.iter().filter(|(name, _)| !wanted.contains(&name.as_str())) {
+        delete(context, about, object, PropagationPolicy::Background).await?;
+        deleted.push(name);
+    }
+    Ok(deleted)
+}
+
+/// Tells what could not be applied.
+pub async fn tell_failures(context: &Context, about: &ObjectReference, failures: &[String]) {
+    for failure in failures {
+        tracing::warn!(failure, "not applied");
+        context.events.warning(about, "ApplyFailed", failure).await;
+    }
 }
 
 #[cfg(test)]

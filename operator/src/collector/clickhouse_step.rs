@@ -22,7 +22,7 @@ use super::servers::roll::{self, Decision, Server};
 use super::servers::{self, SHARD_LABEL};
 use super::shards::{self, Shards, Told};
 use super::status::{SchemaReport, ServersFacts, ShardFacts};
-use super::storage::{self, Storage};
+use super::storage::{self, Policy, Storage};
 use crate::context::Context;
 
 /// What was found and decided.
@@ -55,6 +55,9 @@ pub async fn step(
     let servers = SchemaServers { shards: &shards, credentials: found.clickhouse.as_ref(), down: &down };
     let before = previous.and_then(|previous: &QoeCollectorStatus| previous.schema.as_ref());
     let mut schema = schema_step::converge(context, object, about, servers, before).await;
+    let (uid, generation) =
+        (object.uid().unwrap_or_default(), object.metadata.generation.unwrap_or_default());
+    context.set_tables(&uid, generation, schema.ready_shards.clone());
     let storages = measure(context, object, found, &shards, &schema).await;
     let has_receiver =
         |dpi: u16| found.owned.stateful_sets.contains_key(&object_name(&object.name_any(), dpi));
@@ -64,7 +67,7 @@ pub async fn step(
 
     let tables_are_there = admit(context, object, &mut shards, &schema, &storages);
     let mut facts = ServersFacts {
-        are_ours: matches!(object.spec.clickhouse.kind(), Some(ClickHouseKind::Managed(_))),
+        are_ours: managed_of(object).is_some(),
         shortages: shortages_of(object, &storages),
         ..ServersFacts::default()
     };
@@ -83,37 +86,38 @@ pub async fn step(
 
     let mut closed: Vec<u32> = shards.leaving().collect();
     let servers = our_servers(context, object, found, &shards, tables_are_there).map(|built| {
-        let decisions = decide(&built, found, &shards, under_way);
-        for (shard, decision) in (0_u32..).zip(&decisions) {
-            let is_closed = shards::closed(&found.owned.config_maps).contains(&shard);
-            let is_up = is_current_and_ready(&built, found, shard);
+        let states = states(&built, found, &shards, under_way);
+        let decisions = roll::decide(&states);
+        // One that does not answer would keep a shard closed for all others.
+        let silent = shards::silent(&object.spec.dpis, seen, has_receiver);
+        let are_closed = shards::closed(&found.owned.config_maps);
+        for ((shard, state), decision) in (0_u32..).zip(&states).zip(&decisions) {
             match decision {
                 Decision::Drain => {
-                    // One that does not answer would keep it closed for all others.
-                    let silent = shards::silent(&object.spec.dpis, seen, has_receiver);
-                    let why = silent.clone().or_else(|| under_way(shard)).unwrap_or_default();
+                    let why = under_way(shard).unwrap_or_default();
                     messages.insert(shard, format!("is going to be restarted: {why}"));
                     if silent.is_none() {
                         closed.push(shard);
                     }
                 }
                 // Until it is back.
-                Decision::Apply if is_closed && !is_up => closed.push(shard),
+                Decision::Apply if are_closed.contains(&shard) && !state.is_up() => closed.push(shard),
                 Decision::Wait => {
                     messages.insert(shard, "waits for its turn to be restarted".to_owned());
                 }
                 Decision::Apply => {}
             }
         }
-        (built, decisions)
+        (built, decisions, states)
     });
     closed.retain(|shard| *shard < shards.in_use);
     closed.sort_unstable();
     closed.dedup();
     facts.shards = (0..shards.count())
         .map(|shard| {
-            let built = servers.as_ref().map(|(built, _)| built);
-            let mut facts = shard_facts(context, object, found, &shards, shard, &storages, &schema, built);
+            let is_up =
+                servers.as_ref().map(|(_, _, states)| states.get(shard as usize).is_some_and(Server::is_up));
+            let mut facts = shard_facts(context, object, found, &shards, shard, &storages, &schema, is_up);
             facts.message = messages.remove(&shard).or(facts.message);
             if facts.ready && !facts.in_use {
                 facts.message.get_or_insert_with(|| {
@@ -127,6 +131,7 @@ pub async fn step(
     let surplus_may_go = storages.iter().take(shards.count() as usize).all(|storage| {
         storage.as_ref().and_then(|storage| storage.cluster_size).is_some_and(|known| known <= size)
     });
+    let servers = servers.map(|(built, decisions, _)| (built, decisions));
     Step { shards, closed, schema, facts, servers, surplus_may_go }
 }
 
@@ -169,12 +174,10 @@ async fn measure(
     shards: &Shards,
     schema: &SchemaReport,
 ) -> Vec<Option<Storage>> {
-    let (policy, cluster) = match object.spec.clickhouse.kind() {
-        Some(ClickHouseKind::External(external)) => {
-            let policy = external.storage_policy.as_ref().map_or("default", |policy| policy.name.as_str());
-            (policy.to_owned(), external.cluster.clone().unwrap_or_default())
-        }
-        _ => (managed::POLICY.to_owned(), managed::CLUSTER.to_owned()),
+    let policy = Policy::of(&object.spec.clickhouse);
+    let cluster = match object.spec.clickhouse.kind() {
+        Some(ClickHouseKind::External(external)) => external.cluster.clone().unwrap_or_default(),
+        _ => managed::CLUSTER.to_owned(),
     };
     let mut storages = Vec::new();
     for (url, ready) in shards.urls.iter().zip(&schema.ready_shards) {
@@ -188,12 +191,6 @@ async fn measure(
             None => None,
         };
         storages.push(measured);
-    }
-    if managed_of(object).is_some_and(|managed| managed.cold().is_none()) {
-        // A directory of the hot one, see `servers/server_xml.rs`.
-        for storage in storages.iter_mut().flatten() {
-            storage.volumes.retain(|volume| volume.name != managed::COLD);
-        }
     }
     let uid = object.uid().unwrap_or_default();
     for (shard, storage) in (0_u32..).zip(&storages) {
@@ -232,12 +229,12 @@ fn admit(
 
 fn shortages_of(object: &Collector, storages: &[Option<Storage>]) -> Option<Vec<String>> {
     let mut all: Option<Vec<String>> = None;
-    for (shard, storage) in storages.iter().enumerate() {
+    for (shard, storage) in (0_u32..).zip(storages) {
         let Some(found) = storage.as_ref().and_then(|storage| shortages(storage, &object.spec.tables)) else {
             continue;
         };
-        let of = |line: String| if storages.len() > 1 { format!("shard {shard}: {line}") } else { line };
-        all.get_or_insert_default().extend(found.into_iter().map(of));
+        let of = shards::prefix(storages.len(), shard);
+        all.get_or_insert_default().extend(found.into_iter().map(|line| format!("{of}{line}")));
     }
     all
 }
@@ -306,7 +303,7 @@ fn our_servers(
     shards: &Shards,
     tables_are_there: bool,
 ) -> Option<ServersResources> {
-    let Some(ClickHouseKind::Managed(managed)) = object.spec.clickhouse.kind() else { return None };
+    let managed = managed_of(object)?;
     let passwords = found.passwords.as_ref()?;
     let (name, namespace) = (object.name_any(), object.namespace().unwrap_or_default());
     // A newer operator would choose a newer one: that restarts nobody unasked.
@@ -333,12 +330,12 @@ fn our_servers(
     }))
 }
 
-fn decide(
+fn states(
     built: &ServersResources,
     found: &Found,
     shards: &Shards,
     under_way: impl Fn(u32) -> Option<String>,
-) -> Vec<Decision> {
+) -> Vec<Server> {
     let server = |wanted: &servers::ShardResources| {
         let live = found.servers.stateful_sets.get(&wanted.stateful_set.name_any());
         let is_current = live.is_some_and(|live| facts::has_template(live, &wanted.stateful_set));
@@ -350,14 +347,7 @@ fn decide(
             drained: wanted.shard >= shards.in_use || under_way(wanted.shard).is_none(),
         }
     };
-    let servers: Vec<Server> = built.shards.iter().map(server).collect();
-    roll::decide(&servers)
-}
-
-fn is_current_and_ready(built: &ServersResources, found: &Found, shard: u32) -> bool {
-    let Some(wanted) = built.shards.get(shard as usize) else { return false };
-    let live = found.servers.stateful_sets.get(&wanted.stateful_set.name_any());
-    live.is_some_and(|live| facts::has_template(live, &wanted.stateful_set) && facts::is_settled(live))
+    built.shards.iter().map(server).collect()
 }
 
 #[allow(clippy::too_many_arguments, reason = "everything that is known")]
@@ -369,7 +359,7 @@ fn shard_facts(
     shard: u32,
     storages: &[Option<Storage>],
     schema: &SchemaReport,
-    built: Option<&ServersResources>,
+    is_up: Option<bool>,
 ) -> ShardFacts {
     let storage = storages.get(shard as usize).cloned().flatten();
     let pod = pod_of(found, shard);
@@ -382,10 +372,10 @@ fn shard_facts(
     }
     let answers = schema.ready_shards.get(shard as usize).copied().unwrap_or(false);
     let too_old = storage.as_ref().and_then(|storage| too_old(&storage.version));
-    let (ready, message) = match built {
+    let (ready, message) = match is_up {
         None => (answers, None),
-        Some(built) => {
-            let runs = is_current_and_ready(built, found, shard) && pod.is_some_and(is_ready);
+        Some(is_up) => {
+            let runs = is_up && pod.is_some_and(is_ready);
             (
                 runs && too_old.is_none(),
                 too_old.or_else(|| pod.and_then(trouble)).or_else(|| waiting(pod, runs)),

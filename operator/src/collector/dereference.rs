@@ -187,9 +187,9 @@ pub async fn credentials(
 ) -> Result<Option<Credentials>, ReadError> {
     let external = match spec.clickhouse.kind() {
         Some(ClickHouseKind::External(external)) => external,
-        Some(ClickHouseKind::Managed(managed)) => {
-            let passwords = passwords::read(context, namespace, name, managed, missing).await?;
-            return Ok(passwords.as_ref().and_then(Passwords::admin).map(of_admin));
+        Some(ClickHouseKind::Managed(_)) => {
+            let admin = passwords::read_admin(context, namespace, name, missing).await?;
+            return Ok(admin.as_ref().map(of_admin));
         }
         Some(ClickHouseKind::Embedded(_)) | None => return Ok(None),
     };

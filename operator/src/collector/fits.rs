@@ -6,10 +6,9 @@ use std::time::{Duration, Instant};
 
 use crds::StreamType;
 use crds::duration::Duration as Age;
-use crds::managed::{COLD, HOT};
 use crds::tables::Tables;
 
-use super::storage::Storage;
+use super::storage::{Policy, Storage};
 
 /// Growth is looked at over so long.
 const WINDOW: Duration = Duration::from_secs(3_600);
@@ -65,22 +64,23 @@ pub fn shortages(storage: &Storage, tables: &Tables) -> Option<Vec<String>> {
     if demands.is_empty() {
         return None;
     }
-    let has_cold = storage.volumes.iter().any(|volume| volume.name == COLD);
+    let volume = |name: &str| storage.volumes.iter().find(|volume| volume.name == name);
+    let Policy { hot, cold, .. } = &storage.policy;
+    // Without knowing where rows arrive, nothing can be said.
+    let mut parts = vec![(volume(hot)?, (|demand: &Demand| demand.hot_for) as fn(&Demand) -> u64)];
+    if let Some(cold) = cold.as_deref().and_then(volume) {
+        parts.push((cold, |demand| demand.cold_for));
+    }
     let mut shortages = Vec::new();
-    for (name, seconds_of) in
-        [(HOT, (|demand: &Demand| demand.hot_for) as fn(&Demand) -> u64), (COLD, |demand| demand.cold_for)]
-    {
-        let Some(volume) = storage.volumes.iter().find(|volume| volume.name == name) else { continue };
-        if name == COLD && !has_cold {
-            continue;
-        }
+    for (volume, seconds_of) in parts {
         let needed: f64 = demands.iter().map(|demand| demand.rate * seconds_of(demand) as f64).sum();
         let usable = volume.total / 100 * USABLE_PERCENT;
         if needed > usable as f64 {
             let tables: Vec<&str> =
                 demands.iter().filter(|demand| seconds_of(demand) > 0).map(|demand| demand.table).collect();
             shortages.push(format!(
-                "volume {name} has {}, of which {USABLE_PERCENT} % can be used; {} need {} at the present rate of {} an hour",
+                "volume {} has {}, of which {USABLE_PERCENT} % can be used; {} need {} at the present rate of {} an hour",
+                volume.name,
                 bytes(volume.total as f64),
                 tables.join(", "),
                 bytes(needed),
@@ -127,6 +127,8 @@ pub fn bytes(number: f64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use crds::managed::{COLD, HOT};
+
     use super::super::storage::{Table, Volume};
     use super::*;
 
@@ -137,6 +139,7 @@ mod tests {
         let table = Table { rows: 1, bytes: [(HOT.to_owned(), bytes)].into(), seconds };
         Storage {
             version: String::new(),
+            policy: Policy { name: String::new(), hot: HOT.to_owned(), cold: Some(COLD.to_owned()) },
             volumes: vec![volume(HOT, hot), volume(COLD, 100 * GIB)],
             tables: Some([("fullflow".to_owned(), table)].into()),
             cluster_size: Some(1),
@@ -165,6 +168,11 @@ mod tests {
             shortages(&storage(20 * GIB, GIB, 3_600), &long).unwrap()[0].starts_with("volume cold has 100Gi")
         );
         assert_eq!(shortages(&storage(20 * GIB, GIB, 60), &default), None, "a minute says nothing");
+        let mut other = storage(20 * GIB, GIB, 3_600);
+        other.policy.hot = "ssd".to_owned();
+        assert_eq!(shortages(&other, &default), None, "where rows arrive is not known");
+        other.volumes[0].name = "ssd".to_owned();
+        assert!(shortages(&other, &default).unwrap()[0].starts_with("volume ssd has 20.0Gi"));
     }
 
     #[test]

@@ -30,7 +30,12 @@ pub fn leave(
     approvals: &[String],
 ) -> Leave {
     if let Some(under_way) = under_way {
-        return Leave::Waits(format!("it gets no new rows; {under_way}"));
+        // Given up with it, they would be lost, or doubled when it comes back.
+        let help = match storage {
+            Some(_) => "",
+            None => "; they wait for the server: repair it, or let it start with empty volumes",
+        };
+        return Leave::Waits(format!("it gets no new rows; {under_way}{help}"));
     }
     let held = match storage.and_then(|storage| storage.tables.as_ref()) {
         Some(tables) => {
@@ -91,5 +96,7 @@ mod tests {
         assert!(matches!(leave("another life", None, Some(&storage), &approved), Leave::Approval { .. }));
         let waits = leave("s", Some("2 inserts".to_owned()), Some(&storage), &approved);
         assert_eq!(waits, Leave::Waits("it gets no new rows; 2 inserts".to_owned()));
+        let dead = leave("s", Some("2 inserts".to_owned()), None, &approved);
+        assert!(matches!(dead, Leave::Waits(words) if words.contains("empty volumes")));
     }
 }

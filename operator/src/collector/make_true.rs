@@ -1,17 +1,13 @@
 //! Applies what was built: each DPI's objects in the order in which they need each other, one restart at a
 //! time; deletes what is not wanted any more. Journals are never deleted here.
 
-use std::collections::BTreeMap;
-
-use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::ObjectReference;
-use kube::ResourceExt;
 use kube::api::PropagationPolicy;
 
-use super::apply::{self, ApplyError, apply};
+use super::apply::{self, ApplyError, apply, delete_others};
 use super::build::{self, ReceiverResources};
 use super::dereference::{Found, Owned};
-use super::facts::{self, TEMPLATE_HASH_ANNOTATION};
+use super::facts;
 use super::grow::grow;
 use super::roll::{self, Decision};
 use crate::context::Context;
@@ -38,10 +34,7 @@ pub async fn make_true(
             failures.push(format!("DPI {dpi}: {error}"));
         }
     }
-    for failure in &failures {
-        tracing::warn!(failure, "not applied");
-        context.events.warning(about, "ApplyFailed", failure).await;
-    }
+    apply::tell_failures(context, about, &failures).await;
     failures
 }
 
@@ -101,43 +94,14 @@ async fn delete_unwanted(
     owned: &Owned,
 ) -> Result<(), ApplyError> {
     let Owned { stateful_sets, services, config_maps, service_accounts, budgets } = owned;
-    for name in delete_others(context, about, wanted, stateful_sets).await? {
+    let names: Vec<&str> = wanted.iter().map(|receiver| receiver.name.as_str()).collect();
+    for name in delete_others(context, about, &names, stateful_sets).await? {
         let note = format!("{name} is not wanted any more; its journal and its rows are kept");
         context.events.normal(about, "ReceiverRemoved", &note).await;
     }
-    delete_others(context, about, wanted, services).await?;
-    delete_others(context, about, wanted, config_maps).await?;
-    delete_others(context, about, wanted, service_accounts).await?;
-    delete_others(context, about, wanted, budgets).await?;
+    delete_others(context, about, &names, services).await?;
+    delete_others(context, about, &names, config_maps).await?;
+    delete_others(context, about, &names, service_accounts).await?;
+    delete_others(context, about, &names, budgets).await?;
     Ok(())
-}
-
-/// Deletes those of one kind that belong to no wanted DPI; returns their names.
-async fn delete_others<'a, K: apply::OwnedKind>(
-    context: &Context,
-    about: &ObjectReference,
-    wanted: &[ReceiverResources],
-    objects: &'a BTreeMap<String, K>,
-) -> Result<Vec<&'a String>, ApplyError> {
-    let mut deleted = Vec::new();
-    for (name, object) in objects {
-        if !wanted.iter().any(|receiver| receiver.name == *name) {
-            apply::delete(context, about, object, PropagationPolicy::Background).await?;
-            deleted.push(name);
-        }
-    }
-    Ok(deleted)
-}
-
-/// Notes on each StatefulSet which pod template it has: the API server's defaults hide that from a
-/// comparison.
-pub fn note_template(receivers: &mut [ReceiverResources]) {
-    for receiver in receivers {
-        let hash = receiver.stateful_set.spec.as_ref().map(|spec| build::applied_hash(&spec.template));
-        let stateful_set: &mut StatefulSet = &mut receiver.stateful_set;
-        if let Some(hash) = hash {
-            stateful_set.annotations_mut().insert(TEMPLATE_HASH_ANNOTATION.to_owned(), hash);
-            build::note_applied_hash(stateful_set);
-        }
-    }
 }

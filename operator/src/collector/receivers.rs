@@ -61,10 +61,16 @@ fn address(pod: &Pod) -> Option<String> {
         return None;
     }
     let ip = status.pod_ip.as_deref().filter(|ip| !ip.is_empty())?;
-    let containers = &pod.spec.as_ref()?.containers;
-    let ports = containers.iter().filter_map(|container| container.ports.as_ref()).flatten();
-    let port = ports.into_iter().find(|port| port.name.as_deref() == Some(HTTP_PORT_NAME))?.container_port;
+    let port = http_port(pod)?;
     Some(if ip.contains(':') { format!("[{ip}]:{port}") } else { format!("{ip}:{port}") })
+}
+
+/// Port of a receiver's `/status`: in the node's network each has one of its own.
+pub fn http_port(pod: &Pod) -> Option<u16> {
+    let containers = &pod.spec.as_ref()?.containers;
+    let mut ports = containers.iter().filter_map(|container| container.ports.as_ref()).flatten();
+    let port = ports.find(|port| port.name.as_deref() == Some(HTTP_PORT_NAME))?;
+    u16::try_from(port.container_port).ok()
 }
 
 async fn status(address: String) -> Result<Status, String> {
@@ -88,4 +94,22 @@ fn get(address: &str) -> Result<Status, String> {
     let text = text.map_err(|error| format!("http://{address}/status: {error}"))?;
     serde_json::from_str(&text)
         .map_err(|error| format!("http://{address}/status is not a receiver's: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_port_is_found_by_its_name() {
+        let pod = |name: &str| -> Pod {
+            serde_json::from_value(serde_json::json!({"metadata": {}, "spec": {"containers": [{
+                "name": "receiver",
+                "ports": [{"name": "p1500-tcp", "containerPort": 1500}, {"name": name, "containerPort": 9403}],
+            }]}}))
+            .unwrap()
+        };
+        assert_eq!(http_port(&pod("http")), Some(9403));
+        assert_eq!(http_port(&pod("other")), None);
+    }
 }

@@ -23,13 +23,13 @@ use super::receivers::{self, Seen};
 use super::servers::{self, passwords};
 use super::shards::Shards;
 use super::status::{self, DictionaryFacts, Facts, ReceiverFacts, SchemaReport, ServersFacts, ShardFacts};
-use super::validate::{Refused, validate};
-use super::{clickhouse_step, facts, journal_volume, make_true, nodes, version, write_status};
+use super::validate::{Refused, no_volume_is_left_out, validate};
+use super::{clickhouse_step, facts, journal_volume, make_true, nodes, parts, version, write_status};
 use crate::context::Context;
 use crate::controllers::GuardedCollector;
 use crate::dictionaries::is_for;
 use crate::dictionaries::judgement::{self, User};
-use crate::metrics::{DpiLabels, ShardLabels, VolumeLabels};
+use crate::metrics::collectors::{DpiLabels, ShardLabels};
 
 const KIND: &str = "QoeCollector";
 /// When all is well: Secrets and the database are not watched.
@@ -134,7 +134,8 @@ async fn work(context: &Context, object: &Collector) -> Result<Action, Reconcile
     let version = version::wanted(&object.spec, fixed, &context.options.receiver_version);
     let shards = clickhouse_step::shards_of(object);
     let validated = version.and_then(|version| {
-        validate(object, &version, found.clickhouse.as_ref(), &found.missing, &shards, &[])
+        no_volume_is_left_out(object, &found.server_claims)?;
+        validate(object, &version, found.clickhouse.as_ref(), &found.missing, &shards)
     });
     let looked_at = match &validated {
         Ok(_) if !object.spec.paused => {
@@ -176,7 +177,9 @@ async fn work(context: &Context, object: &Collector) -> Result<Action, Reconcile
         Ok((version, built)) => {
             facts.version = Some(version);
             wanted = built.receivers;
-            make_true::note_template(&mut wanted);
+            for receiver in &mut wanted {
+                parts::note_template(&mut receiver.stateful_set);
+            }
             if previous.and_then(|previous| previous.observed_generation) != Some(facts.generation) {
                 for notice in &built.notices {
                     context.events.warning(&about, "NotYet", &notice.to_string()).await;
@@ -204,8 +207,11 @@ async fn work(context: &Context, object: &Collector) -> Result<Action, Reconcile
         if journal_volume::recreate_lost(context, &about, object, &facts.receivers, &found).await {
             return Ok(Action::requeue(SOON));
         }
-        let may_run = facts.schema.new_version_may_run;
-        facts.failures.extend(make_true::make_true(context, &about, wanted, &found, may_run).await);
+        // Rows must not go to somebody else's database, not even to one that the object names.
+        if !facts.schema.foreign {
+            let may_run = facts.schema.new_version_may_run;
+            facts.failures.extend(make_true::make_true(context, &about, wanted, &found, may_run).await);
+        }
     }
     facts.lost_lately = lost_lately(context, &object.uid().unwrap_or_default(), &facts.receivers);
     count_records(context, &namespace, &name, &facts.receivers);
@@ -264,13 +270,7 @@ async fn report(
 
 /// Which servers hold rows is remembered by the status alone: it must not be forgotten while nobody looks.
 fn remembered(shards: &Shards) -> ServersFacts {
-    let facts = |(shard, url): (u32, &String)| ShardFacts {
-        shard,
-        url: url.clone(),
-        in_use: shard < shards.in_use,
-        message: Some("is not looked at".to_owned()),
-        ..ShardFacts::default()
-    };
+    let facts = |(shard, url): (u32, &String)| ShardFacts::remembered(shard, url, shard < shards.in_use);
     ServersFacts { shards: (0..).zip(&shards.urls).map(facts).collect(), ..ServersFacts::default() }
 }
 
@@ -285,14 +285,10 @@ async fn remembered_of_undecodable(context: &Context, meta: &ObjectMeta) -> Resu
     let status = found.and_then(|found| found.data.pointer("/status/shards").cloned());
     let known: Vec<ShardState> =
         status.and_then(|shards| serde_json::from_value(shards).ok()).unwrap_or_default();
-    let facts = |shard: ShardState| ShardFacts {
-        shard: shard.shard,
-        url: shard.url.unwrap_or_default(),
-        in_use: shard.in_use,
-        message: Some("is not looked at".to_owned()),
-        ..ShardFacts::default()
+    let facts = |known: &ShardState| {
+        ShardFacts::remembered(known.shard, known.url.as_deref().unwrap_or_default(), known.in_use)
     };
-    Ok(ServersFacts { shards: known.into_iter().map(facts).collect(), ..ServersFacts::default() })
+    Ok(ServersFacts { shards: known.iter().map(facts).collect(), ..ServersFacts::default() })
 }
 
 /// Told once per change of the object or of the reason.
@@ -387,39 +383,35 @@ fn lost_lately(context: &Context, uid: &str, receivers: &[ReceiverFacts]) -> u64
     sum
 }
 
+/// One that does not answer keeps its last numbers.
 fn count_records(context: &Context, namespace: &str, name: &str, receivers: &[ReceiverFacts]) {
+    let numbers = &context.metrics.collectors;
+    let labels = |dpi: u16| DpiLabels {
+        namespace: namespace.to_owned(),
+        collector: name.to_owned(),
+        dpi: u32::from(dpi),
+    };
     for receiver in receivers {
-        let Some(sums) = status::balance(receiver) else { continue };
-        let labels = DpiLabels {
-            namespace: namespace.to_owned(),
-            collector: name.to_owned(),
-            dpi: u32::from(receiver.dpi),
-        };
-        let metrics = &context.metrics;
-        let families = [&metrics.decoded, &metrics.stored, &metrics.waiting, &metrics.missing];
-        for (family, sum) in families.into_iter().zip(sums) {
-            family.get_or_create(&labels).set(i64::try_from(sum).unwrap_or(i64::MAX));
+        if let Some(sums) = status::balance(receiver) {
+            numbers.tell_records(labels(receiver.dpi), sums);
         }
     }
+    let has = |dpi: u32| receivers.iter().any(|receiver| u32::from(receiver.dpi) == dpi);
+    numbers.retain_dpis(|told| told.namespace != namespace || told.collector != name || has(told.dpi));
 }
 
 fn count_storage(context: &Context, namespace: &str, name: &str, servers: &ServersFacts) {
-    let number = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+    let numbers = &context.metrics.collectors;
     for facts in &servers.shards {
-        let (namespace, collector, shard) = (namespace.to_owned(), name.to_owned(), facts.shard);
-        let labels = ShardLabels { namespace: namespace.clone(), collector: collector.clone(), shard };
-        context.metrics.shard_ready.get_or_create(&labels).set(facts.ready.into());
+        let labels =
+            ShardLabels { namespace: namespace.to_owned(), collector: name.to_owned(), shard: facts.shard };
         for volume in facts.storage.iter().flat_map(|storage| &storage.volumes) {
-            let labels = VolumeLabels {
-                namespace: namespace.clone(),
-                collector: collector.clone(),
-                shard,
-                volume: volume.name.clone(),
-            };
-            context.metrics.volume_size.get_or_create(&labels).set(number(volume.total));
-            context.metrics.volume_free.get_or_create(&labels).set(number(volume.free));
+            numbers.tell_volume(&labels, &volume.name, volume.total, volume.free);
         }
+        numbers.tell_server(labels, facts.ready);
     }
+    let has = |shard: u32| servers.shards.iter().any(|facts| facts.shard == shard);
+    numbers.retain_servers(|told| told.namespace != namespace || told.collector != name || has(told.shard));
 }
 
 /// An object that this version cannot read: said in its status, left until it changes.

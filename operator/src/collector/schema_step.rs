@@ -17,7 +17,7 @@ use kube::ResourceExt;
 use schema::{Cluster, Desired, Execution, Plan, PlanError, Step};
 
 use super::dereference::Credentials;
-use super::shards::Shards;
+use super::shards::{self, Shards};
 use super::status::SchemaReport;
 use crate::context::Context;
 use crate::metrics::StepLabels;
@@ -105,11 +105,22 @@ impl SchemaError {
 
     /// Whether only a person can help.
     fn is_stalled(&self) -> bool {
-        // A server reads its configuration again by itself.
-        if let SchemaError::Plan(PlanError::Cluster { .. }) = self {
-            return false;
+        match self {
+            // A server reads its configuration again by itself.
+            SchemaError::Plan(PlanError::Cluster { .. }) => false,
+            SchemaError::Connect(_) | SchemaError::Desired(_) | SchemaError::Plan(_) => true,
+            _ => false,
         }
-        matches!(self, SchemaError::Connect(_) | SchemaError::Desired(_) | SchemaError::Plan(_))
+    }
+
+    /// Whether the database is somebody else's.
+    fn is_foreign(&self) -> bool {
+        matches!(
+            self,
+            SchemaError::Plan(
+                PlanError::Foreign { .. } | PlanError::Shared { .. } | PlanError::Unclaimed { .. }
+            )
+        )
     }
 }
 
@@ -127,6 +138,8 @@ pub struct Servers<'a> {
 struct Server {
     client: Client,
     url: String,
+    /// How many servers there are.
+    of: usize,
     desired: Desired,
 }
 
@@ -145,13 +158,19 @@ pub async fn converge(
         last_applied_at: previous.and_then(|previous| previous.last_applied_at.clone()),
         ..SchemaState::default()
     };
+    // All at once: those that do not answer are waited for together.
+    let plans = (0..servers.shards.count()).map(|shard| look(object, servers, shard));
     let mut findings = Vec::new();
-    for shard in (0..servers.shards.count()).rev() {
-        let found = of_shard(context, object, about, servers, shard, &mut state).await;
+    let plans = futures::future::join_all(plans).await;
+    for (shard, plan) in (0..servers.shards.count()).zip(plans).rev() {
+        let found = match plan {
+            Ok((server, plan)) => change(context, object, about, (shard, &server), plan, &mut state).await,
+            Err(error) => Err(error),
+        };
         findings.push((shard, found));
     }
     findings.reverse();
-    let report = report(findings, &object.spec, state);
+    let report = report(findings, &object.spec, servers.shards.in_use, state);
     if let Some(error) = &report.state.last_error {
         let is_news = previous.is_none_or(|previous| previous.last_error.is_none());
         if is_news && report.reason != SchemaError::Starting.reason() {
@@ -162,28 +181,37 @@ pub async fn converge(
     report
 }
 
-/// One server: what could be done is done; what waits for an approval is returned.
-async fn of_shard(
-    context: &Context,
-    object: &Collector,
-    about: &ObjectReference,
-    servers: Servers<'_>,
-    shard: u32,
-    state: &mut SchemaState,
-) -> Result<Plan, SchemaError> {
+/// What one server needs.
+async fn look(object: &Collector, servers: Servers<'_>, shard: u32) -> Result<(Server, Plan), SchemaError> {
     if servers.down.contains(&shard) {
         return Err(SchemaError::Starting);
     }
     let server = server(object, servers, shard)?;
     let plan = server.plan(&object.spec).await?;
+    Ok((server, plan))
+}
+
+/// What can be done on a server is done; what waits for an approval is returned.
+async fn change(
+    context: &Context,
+    object: &Collector,
+    about: &ObjectReference,
+    (shard, server): (u32, &Server),
+    plan: Plan,
+    state: &mut SchemaState,
+) -> Result<Plan, SchemaError> {
     let (now, wait) = plan.approved(&object.spec.approvals);
-    if !now.is_empty() {
-        tracing::info!(shard, steps = now.steps.len(), "the tables are changed");
-        server.execute(context, &now, state).await?;
-        let of = if servers.shards.count() > 1 { format!("shard {shard}: ") } else { String::new() };
-        let note = format!("{of}{} statements: {}", now.steps.len(), words(&now.steps));
-        context.events.normal(about, "SchemaChanged", &note).await;
+    if now.is_empty() {
+        return Ok(wait);
     }
+    tracing::info!(shard, steps = now.steps.len(), "the tables are changed");
+    if let Err(error) = server.execute(context, &now, state).await {
+        (state.pending, state.pending_count) = (pending(&now), count(&now));
+        return Err(error);
+    }
+    let of = shards::prefix(server.of, shard);
+    let note = format!("{of}{} statements: {}", now.steps.len(), words(&now.steps));
+    context.events.normal(about, "SchemaChanged", &note).await;
     Ok(wait)
 }
 
@@ -191,13 +219,12 @@ async fn of_shard(
 fn report(
     findings: Vec<(u32, Result<Plan, SchemaError>)>,
     spec: &QoeCollectorSpec,
+    in_use: u32,
     mut state: SchemaState,
 ) -> SchemaReport {
-    let several = findings.len() > 1;
-    let of = |shard: u32| if several { format!("shard {shard}: ") } else { String::new() };
     let ready_shards = findings.iter().map(|(_, found)| found.is_ok()).collect();
     let mut errors = Vec::new();
-    let (mut stalled, mut first_reason) = (false, None);
+    let (mut stalled, mut foreign, mut first_reason) = (false, false, None);
     let mut lines: Vec<String> = Vec::new();
     for (shard, found) in &findings {
         match found {
@@ -209,15 +236,16 @@ fn report(
                         lines.push(line);
                     }
                 }
-                if state.plan_hash.is_none() {
+                if state.plan_hash.is_none() && !wait.is_empty() {
                     state.plan_hash = wait.hash();
                     state.pending = pending(wait);
                     state.pending_count = count(wait);
                 }
             }
             Err(error) => {
-                errors.push(format!("{}{error}", of(*shard)));
+                errors.push(format!("{}{error}", shards::prefix(findings.len(), *shard)));
                 stalled |= error.is_stalled();
+                foreign |= error.is_foreign() && *shard < in_use;
                 first_reason.get_or_insert(error.reason());
             }
         }
@@ -230,6 +258,7 @@ fn report(
             reason,
             message,
             stalled,
+            foreign,
             new_version_may_run: false,
             state,
             ready_shards,
@@ -254,6 +283,7 @@ fn report(
         reason,
         message,
         stalled: !ready,
+        foreign: false,
         new_version_may_run: true,
         state,
         ready_shards,
@@ -315,7 +345,7 @@ fn server(object: &Collector, servers: Servers<'_>, shard: u32) -> Result<Server
     if let Some((name, known)) = cluster {
         desired = desired.with_cluster(Cluster { name, shards: known, is_shared: shards.is_shared() });
     }
-    Ok(Server { client, url, desired })
+    Ok(Server { client, url, of: shards.urls.len(), desired })
 }
 
 impl Server {

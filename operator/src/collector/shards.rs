@@ -10,7 +10,7 @@ use crds::Dpi;
 use crds::clickhouse::ClickHouseKind;
 use crds::collector::QoeCollectorSpec;
 use crds::managed::shard_url;
-use crds::receiver::{ReceiverConfig, Status, hash_of};
+use crds::receiver::{ReceiverConfig, hash_of};
 use crds::status::ShardState;
 use k8s_openapi::api::core::v1::ConfigMap;
 
@@ -122,14 +122,13 @@ pub fn under_way(
         if status.shards.is_empty() {
             continue;
         }
-        let is_told = told(dpi.id).is_some_and(|told| {
-            told.hash == status.config_hash && (told.closed.contains(&shard) || !knows(status, shard))
-        });
-        if !is_told {
+        // What it says may be older than what it was told.
+        let state = status.shards.iter().find(|state| state.shard == shard);
+        let is_told = told(dpi.id).is_some_and(|told| told.hash == status.config_hash);
+        if !is_told || state.is_some_and(|state| !state.closed) {
             return Some(format!("the receiver of DPI {} has not closed it yet", dpi.id));
         }
-        let unsettled =
-            status.shards.iter().find(|state| state.shard == shard).map_or(0, |state| state.unsettled);
+        let unsettled = state.map_or(0, |state| state.unsettled);
         if unsettled > 0 {
             return Some(format!("the receiver of DPI {} has {unsettled} inserts under way", dpi.id));
         }
@@ -137,28 +136,19 @@ pub fn under_way(
     None
 }
 
-fn knows(status: &Status, shard: u32) -> bool {
-    status.shards.iter().any(|state| state.shard == shard)
-}
-
 /// Shards that receivers are told to bind nothing new to, by their live configurations.
 pub fn closed(config_maps: &BTreeMap<String, ConfigMap>) -> Vec<u32> {
-    let mut closed = Vec::new();
-    for config_map in config_maps.values() {
-        let json = config_map.data.as_ref().and_then(|data| data.get(CONFIG_KEY));
-        let Some(Ok(config)) = json.map(|json| serde_json::from_str::<ReceiverConfig>(json)) else {
-            continue;
-        };
-        closed.extend(config.clickhouse.closed_shards);
-    }
-    closed.sort_unstable();
-    closed.dedup();
-    closed
+    config_maps.values().filter_map(told).flat_map(|told| told.closed).collect()
+}
+
+/// How what is said of one of several servers begins.
+pub fn prefix(servers: usize, shard: u32) -> String {
+    if servers > 1 { format!("shard {shard}: ") } else { String::new() }
 }
 
 #[cfg(test)]
 mod tests {
-    use crds::receiver::ShardStatus;
+    use crds::receiver::{ShardStatus, Status};
 
     use super::*;
 
@@ -213,7 +203,6 @@ mod tests {
         says(why(answer(true, 0), told("newer", &[1])), "not closed");
         says(why(answer(true, 2), told("new", &[1])), "2 inserts");
         assert_eq!(why(answer(true, 0), told("new", &[1])), None);
-        says(why(answer(true, 0), told("new", &[])), "not closed");
         says(why(Seen::default(), told("new", &[1])), "DPI 0 does not answer");
         let nobody = |has_receiver: bool| under_way(&dpis, &BTreeMap::new(), |_| has_receiver, |_| None, 1);
         says(nobody(true), "does not answer");

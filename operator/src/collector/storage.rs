@@ -5,16 +5,56 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clickhouse::{Client, Row};
+use crds::clickhouse::{ClickHouse, ClickHouseKind};
+use crds::managed;
 use serde::Deserialize;
 
 /// How long a server may take to answer.
 const WITHIN: Duration = Duration::from_secs(10);
+
+/// What our tables are stored by.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Policy {
+    /// Name of the storage policy.
+    pub name: String,
+    /// Its volume where rows arrive.
+    pub hot: String,
+    /// Its volume where rows move to.
+    pub cold: Option<String>,
+}
+
+impl Policy {
+    /// That of a collector's tables.
+    pub fn of(clickhouse: &ClickHouse) -> Policy {
+        match clickhouse.kind() {
+            Some(ClickHouseKind::External(external)) => match &external.storage_policy {
+                Some(policy) => Policy {
+                    name: policy.name.clone(),
+                    hot: policy.hot_volume.clone(),
+                    cold: Some(policy.cold_volume.clone()),
+                },
+                // The one that ClickHouse has by itself, and its volume, have this name.
+                None => Policy { name: "default".to_owned(), hot: "default".to_owned(), cold: None },
+            },
+            Some(ClickHouseKind::Managed(managed)) => Policy {
+                name: managed::POLICY.to_owned(),
+                hot: managed::HOT.to_owned(),
+                // Without cold storage there is the volume all the same: a directory of the hot one, see
+                // `servers/server_xml.rs`.
+                cold: managed.cold().map(|_| managed::COLD.to_owned()),
+            },
+            Some(ClickHouseKind::Embedded(_)) | None => Policy::default(),
+        }
+    }
+}
 
 /// What a server holds.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Storage {
     /// The server's version.
     pub version: String,
+    /// What its tables are stored by.
+    pub policy: Policy,
     /// Volumes of the storage policy, in its order.
     pub volumes: Vec<Volume>,
     /// Tables of our database that hold something, by name; `None`: our user may not see that.
@@ -70,14 +110,14 @@ struct PartsRow {
     newest: u32,
 }
 
-/// Asks the server; `policy` is the storage policy of our tables, `cluster` the name of the servers' cluster.
+/// Asks the server; `cluster` is the name of the servers' cluster.
 ///
 /// # Errors
 /// Why it does not answer.
 pub async fn measure(
     client: &Client,
     database: &str,
-    policy: &str,
+    policy: &Policy,
     cluster: &str,
 ) -> Result<Storage, String> {
     let asked = async {
@@ -89,7 +129,7 @@ pub async fn measure(
                  INNER JOIN system.disks AS d ON d.name = disk \
                  WHERE policy_name = ? GROUP BY volume_priority, volume, disk ORDER BY volume_priority, disk",
             )
-            .bind(policy)
+            .bind(&policy.name)
             .fetch_all::<VolumeRow>()
             .await
             .unwrap_or_default();
@@ -109,8 +149,12 @@ pub async fn measure(
             .await
             .ok();
         // What cannot be asked is not known, which is not the same as nothing.
-        let storage = storage(version, volumes, parts.ok());
-        Ok::<_, clickhouse::error::Error>(Storage { cluster_size, ..storage })
+        let mut storage = storage(version, volumes, parts.ok());
+        storage.volumes.retain(|volume| {
+            // The one that stands for a volume that is not there is none.
+            volume.name != managed::COLD || policy.name != managed::POLICY || policy.cold.is_some()
+        });
+        Ok::<_, clickhouse::error::Error>(Storage { policy: policy.clone(), cluster_size, ..storage })
     };
     match tokio::time::timeout(WITHIN, asked).await {
         Ok(Ok(storage)) => Ok(storage),

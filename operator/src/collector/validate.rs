@@ -3,6 +3,7 @@
 use crds::clickhouse::ClickHouseKind;
 use crds::kubernetes::Collector;
 use crds::{QoeCollector, managed, validate};
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::ResourceExt;
 
 use super::dereference::{Credentials, Missing};
@@ -21,7 +22,7 @@ pub struct Refused {
 /// Longest list of problems in one message.
 const MAX_PROBLEMS: usize = 20;
 
-/// Everything checked. `closed` are the shards that nothing new is to be bound to.
+/// Everything checked.
 ///
 /// # Errors
 /// What a person has to change.
@@ -31,7 +32,6 @@ pub fn validate(
     credentials: Option<&Credentials>,
     missing: &[Missing],
     shards: &Shards,
-    closed: &[u32],
 ) -> Result<Validated, Refused> {
     let spec = &object.spec;
     let name = object.name_any();
@@ -68,6 +68,9 @@ pub fn validate(
             ));
         }
     };
+    if let Some(message) = moves_with_less(object, shards) {
+        return Err(refused("Invalid", &message));
+    }
     if shards.is_shared() && !knows_shards(version) {
         return Err(refused(
             "Invalid",
@@ -95,12 +98,49 @@ pub fn validate(
         clickhouse: ClickHouseEndpoint {
             url: url.clone(),
             further_shards: shards.urls_in_use().skip(1).cloned().collect(),
-            closed_shards: closed.to_vec(),
+            closed_shards: Vec::new(),
             user,
             database: spec.clickhouse.database.clone(),
             credentials_secret,
             ca_secret,
         },
+    })
+}
+
+/// Servers that still have to go are emptied by whoever runs them: ours would be gone, those of others out of reach.
+fn moves_with_less(object: &Collector, shards: &Shards) -> Option<String> {
+    let (name, namespace) = (object.name_any(), object.namespace().unwrap_or_default());
+    let are_ours = matches!(object.spec.clickhouse.kind(), Some(ClickHouseKind::Managed(_)));
+    let mut leaving = shards.leaving();
+    let other = leaving.find(|shard| {
+        let is_ours =
+            shards.urls.get(*shard as usize) == Some(&managed::shard_url(&name, &namespace, *shard));
+        is_ours != are_ours
+    })?;
+    Some(format!(
+        "spec.clickhouse: {} servers store rows, and shard {other} of them is not in what is asked for now: go back, reduce the shards to {} there, and then move; or name as many servers",
+        shards.in_use, shards.wanted
+    ))
+}
+
+/// A claim of an earlier life that the servers would not mount: they would start without its rows, and say nothing.
+///
+/// # Errors
+/// Which, and what to do.
+pub fn no_volume_is_left_out(object: &Collector, claims: &[PersistentVolumeClaim]) -> Result<(), Refused> {
+    let Some(ClickHouseKind::Managed(managed)) = object.spec.clickhouse.kind() else { return Ok(()) };
+    if managed.cold().is_some() {
+        return Ok(());
+    }
+    let cold = format!("{}-", managed::COLD);
+    let Some(claim) = claims.iter().map(ResourceExt::name_any).find(|claim| claim.starts_with(&cold)) else {
+        return Ok(());
+    };
+    Err(Refused {
+        reason: "VolumeLeftOut",
+        message: format!(
+            "spec.clickhouse.managed.storage.cold: claim {claim} is there from an earlier life and may hold rows: ask for cold storage, or delete the claim if they may go"
+        ),
     })
 }
 

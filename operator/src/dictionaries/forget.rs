@@ -22,10 +22,20 @@ pub async fn forget_what_is_gone(
 ) {
     let mut counted: BTreeSet<DictionaryLabels> = BTreeSet::new();
     loop {
-        let collectors: HashSet<String> =
-            collectors.state().iter().filter_map(|collector| collector.meta().uid.clone()).collect();
-        context.loaders.retain(|uid| collectors.contains(uid));
-        context.book.retain(|uid| collectors.contains(uid));
+        let known = collectors.state();
+        let uids: HashSet<String> =
+            known.iter().filter_map(|collector| collector.meta().uid.clone()).collect();
+        context.loaders.retain(|uid| uids.contains(uid));
+        context.book.retain(|uid| uids.contains(uid));
+        context.retain_tables(|uid| uids.contains(uid));
+        let is_there = |namespace: &str, name: &str| {
+            known.iter().map(|collector| collector.meta()).any(|meta| {
+                meta.namespace.as_deref() == Some(namespace) && meta.name.as_deref() == Some(name)
+            })
+        };
+        let numbers = &context.metrics.collectors;
+        numbers.retain_dpis(|labels| is_there(&labels.namespace, &labels.collector));
+        numbers.retain_servers(|labels| is_there(&labels.namespace, &labels.collector));
         let there: BTreeSet<DictionaryLabels> =
             dictionaries.state().iter().map(|dictionary| DictionaryLabels::of(dictionary.meta())).collect();
         for gone in counted.difference(&there) {

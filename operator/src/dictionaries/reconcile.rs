@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crds::kubernetes::Collector;
-use crds::status::{QoeCollectorStatus, QoeDictionaryStatus};
+use crds::status::QoeDictionaryStatus;
 use dictionaries::{LoaderError, Report, State};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::runtime::controller::Action;
@@ -20,7 +20,6 @@ use super::objects::{self, ObjectError, Wanted};
 use super::{Entry, Page};
 use crate::collector::clickhouse_step::shards_of;
 use crate::collector::dereference::{self, ReadError};
-use crate::collector::status::condition;
 use crate::collector::validate::validate;
 use crate::context::Context;
 use crate::controllers::GuardedCollector;
@@ -104,18 +103,18 @@ async fn look(context: &Context, object: &Collector) -> Result<Action, LoadingEr
     if object.metadata.deletion_timestamp.is_some() || object.spec.paused {
         return Ok(Action::await_change());
     }
-    if !has_tables(object.status.as_ref(), object.metadata.generation) {
-        return Ok(Action::requeue(SOON));
-    }
     let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
     let uid = object.uid().unwrap_or_default();
+    let Some(tables) = context.tables(&uid, object.metadata.generation.unwrap_or_default()) else {
+        return Ok(Action::requeue(SOON));
+    };
     let mut missing = Vec::new();
     let credentials =
         dereference::credentials(context, &namespace, &name, &object.spec, &mut missing).await?;
     let shards = shards_of(object);
     // The version is the receivers' matter.
     let version = &context.options.receiver_version;
-    let Ok(validated) = validate(object, version, credentials.as_ref(), &missing, &shards, &[]) else {
+    let Ok(validated) = validate(object, version, credentials.as_ref(), &missing, &shards) else {
         return Ok(Action::requeue(LATER));
     };
     let Some(credentials) = credentials else { return Ok(Action::requeue(LATER)) };
@@ -125,7 +124,8 @@ async fn look(context: &Context, object: &Collector) -> Result<Action, LoadingEr
     // Each server has all of them. The last comes first: what is reported is that of the first, whose versions are
     // those that receivers follow.
     let mut cycle = Ok(Vec::new());
-    for (shard, url) in (0..shards.count()).zip(&shards.urls).rev() {
+    let servers = (0..shards.count()).zip(&shards.urls).zip(&tables).rev();
+    for ((shard, url), _) in servers.filter(|(_, has_tables)| **has_tables) {
         let login = Login { url: url.clone(), database: database.clone(), credentials: credentials.clone() };
         let reports = context.loaders.cycle(&uid, shard, login, wanted.clone()).await;
         match (&cycle, reports) {
@@ -146,19 +146,16 @@ async fn look(context: &Context, object: &Collector) -> Result<Action, LoadingEr
             return Err(error.into());
         }
     };
+    if tables.first() != Some(&true) {
+        return Ok(Action::requeue(SOON));
+    }
     let in_force = reports.iter().all(|report| report.state == State::InForce);
     let looked_at = noted.iter().any(|noted| noted.is_looked_at);
     note(context, &uid, noted, reports).await;
+    if tables.contains(&false) {
+        return Ok(Action::requeue(SOON));
+    }
     Ok(Action::requeue(if looked_at || !in_force { LOOK } else { AGAIN }))
-}
-
-/// Whether the collector's own reconcile has found the tables to be there and to be its own.
-fn has_tables(status: Option<&QoeCollectorStatus>, generation: Option<i64>) -> bool {
-    let Some(schema) = status.and_then(|status| condition(&status.conditions, "SchemaReady")) else {
-        return false;
-    };
-    // What waits for an approval takes away rows, no table that is needed here.
-    schema.observed_generation == generation && (schema.status == "True" || schema.reason == "ApprovalNeeded")
 }
 
 /// What is left of an object when its source was read.
@@ -204,34 +201,5 @@ async fn note(context: &Context, uid: &str, noted: Vec<Noted>, reports: Vec<Repo
             tracing::info!(dictionary = name, reason = news.reason, message = news.note, "a dictionary");
             context.events.normal(about, news.reason, &news.note).await;
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-    use k8s_openapi::jiff::Timestamp;
-
-    use super::*;
-
-    #[test]
-    fn the_schema_comes_first() {
-        let with = |status: &str, reason: &str, generation: i64| QoeCollectorStatus {
-            conditions: vec![Condition {
-                type_: "SchemaReady".to_owned(),
-                status: status.to_owned(),
-                reason: reason.to_owned(),
-                message: String::new(),
-                observed_generation: Some(generation),
-                last_transition_time: Time(Timestamp::UNIX_EPOCH),
-            }],
-            ..QoeCollectorStatus::default()
-        };
-        assert!(has_tables(Some(&with("True", "UpToDate", 4)), Some(4)));
-        assert!(has_tables(Some(&with("False", "ApprovalNeeded", 4)), Some(4)));
-        assert!(!has_tables(Some(&with("False", "DatabaseShared", 4)), Some(4)), "somebody else's database");
-        assert!(!has_tables(Some(&with("True", "UpToDate", 3)), Some(4)), "perhaps another database");
-        assert!(!has_tables(Some(&QoeCollectorStatus::default()), Some(4)));
-        assert!(!has_tables(None, Some(4)));
     }
 }

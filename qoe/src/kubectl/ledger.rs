@@ -13,6 +13,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 use operator::collector::build::{COLLECTOR_LABEL, DPI_LABEL, HTTP_PORT_NAME};
+use operator::collector::receivers::http_port;
 
 use super::access::Access;
 use super::{collector, forward, http as over_stream, print};
@@ -77,30 +78,4 @@ async fn ask(access: &Access, pod: &Pod) -> anyhow::Result<Status> {
     }
     serde_json::from_str(&text)
         .with_context(|| format!("the status of the receiver {name} cannot be read: is it another version?"))
-}
-
-/// In the node's network each receiver has a port of its own.
-fn http_port(pod: &Pod) -> Option<u16> {
-    let containers = &pod.spec.as_ref()?.containers;
-    let mut ports = containers.iter().filter_map(|container| container.ports.as_ref()).flatten();
-    let port = ports.find(|port| port.name.as_deref() == Some(HTTP_PORT_NAME))?;
-    u16::try_from(port.container_port).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_port_is_found_by_its_name() {
-        let pod = |name: &str| -> Pod {
-            serde_json::from_value(serde_json::json!({"metadata": {}, "spec": {"containers": [{
-                "name": "receiver",
-                "ports": [{"name": "p1500-tcp", "containerPort": 1500}, {"name": name, "containerPort": 9403}],
-            }]}}))
-            .unwrap()
-        };
-        assert_eq!(http_port(&pod("http")), Some(9403));
-        assert_eq!(http_port(&pod("other")), None);
-    }
 }

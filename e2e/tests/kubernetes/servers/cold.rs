@@ -1,7 +1,7 @@
 //! Cold storage: added to a collector that had none, rows that move to it, and a change of when they do.
 
 use e2e::Simulator;
-use e2e::cluster::{Managed, Scenario, wait_until};
+use e2e::cluster::{Managed, SMALL_STORAGE_CLASS, Scenario, wait_until};
 use serde_json::json;
 
 use super::{collector, start_operator, wait_count, wait_rows};
@@ -14,7 +14,9 @@ const COLD: &str = "SELECT sum(rows) FROM system.parts WHERE active AND database
 pub fn rows_move_to_a_volume_that_comes_later(scenario: &Scenario) {
     let _operator = start_operator(scenario);
     let mut object = collector();
-    object["spec"]["clickhouse"]["managed"]["storage"] = json!({"hot": {"size": "2Gi"}});
+    // Of their own size: rows move by themselves once less than a tenth of the node's disk is free.
+    let volume = json!({"size": "512Mi", "storageClassName": SMALL_STORAGE_CLASS});
+    object["spec"]["clickhouse"]["managed"]["storage"] = json!({"hot": volume});
     scenario.apply(&object.to_string());
     wait_ready(scenario);
     let servers = Managed::of(scenario);
@@ -31,7 +33,7 @@ pub fn rows_move_to_a_volume_that_comes_later(scenario: &Scenario) {
     let message = crate::support::wait_condition(scenario, "Stalled", "True").1;
     assert!(message.contains("spec.tables.fullflow.moveToColdAfter"), "{message}");
 
-    object["spec"]["clickhouse"]["managed"]["storage"]["cold"] = json!({"size": "4Gi"});
+    object["spec"]["clickhouse"]["managed"]["storage"]["cold"] = volume;
     scenario.apply(&object.to_string());
     wait_until("the cold volume's claim", DEADLINE, || {
         let claim = scenario.get("pvc", "cold-main-clickhouse-0-0")?;

@@ -1,11 +1,12 @@
 //! Servers that are somebody else's: from one endpoint to two while a sender sends, as with servers of one's own.
 
+use e2e::Simulator;
 use e2e::cluster::Scenario;
 use serde_json::json;
 
 use super::{Sending, start_operator, wait_at_least, wait_count};
 use crate::smoke_servers;
-use crate::support::{dpi, wait_ready, wait_reason};
+use crate::support::{DEADLINE, dpi, wait_ready, wait_reason};
 
 const LOCAL: &str = "SELECT count() FROM qoestor.fullflow_local";
 
@@ -47,8 +48,15 @@ pub fn a_second_endpoint_shares_the_rows(scenario: &Scenario) {
     scenario.apply(&object.to_string());
     let message = wait_reason(scenario, "Stalled", "DatabaseShared");
     assert!(message.contains("shard 0") && message.contains("#1"), "{message}");
+    // Receivers stay where they were: what is bound to one server must not be sent to the other.
+    let more = Simulator::start(&["--to", &to, "--records", "5000", "--seed", "9"]).finish(DEADLINE);
+    let rows = sent.records + more.records;
+    wait_count(&servers, 0, "SELECT count() FROM qoestor.fullflow", rows);
+    let config = scenario.get("configmap", "main-dpi-0").unwrap().to_string();
+    let places = endpoints.each_ref().map(|endpoint| config.find(endpoint.as_str()).unwrap());
+    assert!(places[0] < places[1], "{config}");
     object["spec"]["clickhouse"]["external"]["endpoints"] = json!(endpoints);
     scenario.apply(&object.to_string());
     wait_ready(scenario);
-    assert_eq!(servers.number(0, "SELECT count() FROM qoestor.fullflow"), sent.records);
+    assert_eq!(servers.number(0, "SELECT count() FROM qoestor.fullflow"), rows);
 }

@@ -6,7 +6,6 @@
 
 mod affinity;
 mod config_map;
-mod disruption_budget;
 mod error;
 mod names;
 mod pod;
@@ -31,6 +30,7 @@ pub use names::*;
 pub(super) use pod::resources;
 pub use service::must_be_replaced;
 
+use super::parts;
 use super::validated::{Images, Validated};
 
 /// Everything that a collector becomes.
@@ -90,7 +90,8 @@ fn one(receiver: &Receiver<'_>, notes: &mut Notes) -> Result<ReceiverResources, 
     let mut service_account = service_account::build(receiver);
     let mut service = service::build(receiver, notes);
     let mut stateful_set = stateful_set::build(receiver, &restart_hash);
-    let mut disruption_budget = disruption_budget::build(receiver);
+    let selector = selector(&receiver.collector.name, receiver.dpi.id);
+    let mut disruption_budget = parts::disruption_budget(receiver.metadata(), selector);
     note_applied_hash(&mut config_map);
     note_applied_hash(&mut service_account);
     note_applied_hash(&mut service);

@@ -12,14 +12,13 @@ mod volumes;
 use crds::dpi::{ExposureType, ReceiverSpec};
 use crds::pod::{Resources, TaintEffect, Toleration, TolerationOperator};
 use k8s_openapi::api::core::v1::{
-    Capabilities, Container, ContainerPort, HTTPGetAction, LocalObjectReference, PodSecurityContext, PodSpec,
-    PodTemplateSpec, Probe, ResourceRequirements, SeccompProfile, SecurityContext,
+    Container, ContainerPort, LocalObjectReference, PodSpec, PodTemplateSpec, Probe, ResourceRequirements,
     Toleration as KubernetesToleration,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
+use super::super::parts;
 use super::{
     COMPONENT, COMPONENT_LABEL, CONFIG_DIR, CONFIG_KEY, CONTAINER, HTTP_PORT_NAME, RESTART_HASH_ANNOTATION,
     Receiver, affinity, labels, port_name,
@@ -62,19 +61,7 @@ fn pod(receiver: &Receiver<'_>) -> PodSpec {
         image_pull_secrets: pull_secrets(receiver),
         node_selector: (!node_selector.is_empty()).then(|| node_selector.into_iter().collect()),
         priority_class_name: priority.filter(|name| !name.is_empty()),
-        security_context: Some(PodSecurityContext {
-            fs_group: Some(ID),
-            // Else every start walks the whole journal.
-            fs_group_change_policy: Some("OnRootMismatch".to_owned()),
-            run_as_group: Some(ID),
-            run_as_non_root: Some(true),
-            run_as_user: Some(ID),
-            seccomp_profile: Some(SeccompProfile {
-                type_: "RuntimeDefault".to_owned(),
-                ..SeccompProfile::default()
-            }),
-            ..PodSecurityContext::default()
-        }),
+        security_context: Some(parts::pod_security(ID)),
         service_account_name: Some(receiver.name()),
         termination_grace_period_seconds: Some(GRACE_SECONDS),
         tolerations: (!tolerations.is_empty()).then(|| tolerations.iter().map(toleration).collect()),
@@ -94,15 +81,7 @@ fn container(receiver: &Receiver<'_>) -> Container {
         args: Some(arguments.into()),
         ports: Some(ports(receiver)),
         resources: receiver.spec().and_then(|spec| spec.resources.as_ref()).and_then(resources),
-        security_context: Some(SecurityContext {
-            allow_privilege_escalation: Some(false),
-            capabilities: Some(Capabilities {
-                drop: Some(vec!["ALL".to_owned()]),
-                ..Capabilities::default()
-            }),
-            read_only_root_filesystem: Some(true),
-            ..SecurityContext::default()
-        }),
+        security_context: Some(parts::container_security()),
         // Reads the journal's end first, which takes its time after a crash.
         startup_probe: Some(probe("/livez", 2, 300)),
         liveness_probe: Some(probe("/livez", 10, 6)),
@@ -115,17 +94,7 @@ fn container(receiver: &Receiver<'_>) -> Container {
 }
 
 fn probe(path: &str, period_seconds: i32, failure_threshold: i32) -> Probe {
-    Probe {
-        http_get: Some(HTTPGetAction {
-            path: Some(path.to_owned()),
-            port: IntOrString::String(HTTP_PORT_NAME.to_owned()),
-            ..HTTPGetAction::default()
-        }),
-        period_seconds: Some(period_seconds),
-        timeout_seconds: Some(5),
-        failure_threshold: Some(failure_threshold),
-        ..Probe::default()
-    }
+    parts::probe(HTTP_PORT_NAME, path, period_seconds, failure_threshold)
 }
 
 fn ports(receiver: &Receiver<'_>) -> Vec<ContainerPort> {

@@ -1,13 +1,10 @@
 //! Applies what was built for servers, each in its turn, and deletes what is not wanted any more. Claims are never
 //! deleted here: they are the data.
 
-use std::collections::BTreeMap;
-
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::ResourceExt;
-use kube::api::PropagationPolicy;
 
-use super::super::apply::{self, ApplyError, OwnedKind, apply};
+use super::super::apply::{self, ApplyError, apply, delete_others};
 use super::super::dereference::{Found, Owned};
 use super::super::grow::grow;
 use super::resources::{ServersResources, ShardResources};
@@ -39,24 +36,18 @@ pub async fn make_true(
         failures.push(format!("ClickHouse: {error}"));
     }
     let names: Vec<String> = shards.iter().map(|shard| shard.config_map.name_any()).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
     for (shard, decision) in shards.into_iter().zip(decisions) {
         let number = shard.shard;
         if let Err(error) = one(context, about, shard, *decision, found).await {
             failures.push(format!("shard {number}: {error}"));
         }
     }
-    if surplus_may_go && let Err(error) = delete_others(context, about, &names, live).await {
+    if surplus_may_go && let Err(error) = delete_servers(context, about, &names, live).await {
         failures.push(error.to_string());
     }
-    tell(context, about, &failures).await;
+    apply::tell_failures(context, about, &failures).await;
     failures
-}
-
-async fn tell(context: &Context, about: &ObjectReference, failures: &[String]) {
-    for failure in failures {
-        tracing::warn!(failure, "not applied");
-        context.events.warning(about, "ApplyFailed", failure).await;
-    }
 }
 
 async fn one(
@@ -91,44 +82,30 @@ async fn one(
 }
 
 /// Deletes what belongs to servers that are not wanted any more.
-async fn delete_others(
+async fn delete_servers(
     context: &Context,
     about: &ObjectReference,
-    names: &[String],
+    names: &[&str],
     live: &Owned,
 ) -> Result<(), ApplyError> {
-    for name in delete_of(context, about, names, &live.stateful_sets).await? {
+    for name in delete_others(context, about, names, &live.stateful_sets).await? {
         let note = format!("{name} is not wanted any more; its volumes are kept");
         context.events.normal(about, "ServerRemoved", &note).await;
     }
-    delete_of(context, about, names, &live.config_maps).await?;
-    delete_of(context, about, names, &live.budgets).await?;
+    delete_others(context, about, names, &live.config_maps).await?;
+    delete_others(context, about, names, &live.budgets).await?;
     Ok(())
-}
-
-async fn delete_of<'a, K: OwnedKind>(
-    context: &Context,
-    about: &ObjectReference,
-    names: &[String],
-    objects: &'a BTreeMap<String, K>,
-) -> Result<Vec<&'a String>, ApplyError> {
-    let mut deleted = Vec::new();
-    for (name, object) in objects.iter().filter(|(name, _)| !names.contains(name)) {
-        apply::delete(context, about, object, PropagationPolicy::Background).await?;
-        deleted.push(name);
-    }
-    Ok(deleted)
 }
 
 /// Deletes all servers of a collector that wants none any more; their volumes are kept.
 pub async fn delete_all(context: &Context, about: &ObjectReference, found: &Found) -> Vec<String> {
     let live = &found.servers;
     let deleted = async {
-        delete_others(context, about, &[], live).await?;
-        delete_of(context, about, &[], &live.services).await?;
-        delete_of(context, about, &[], &live.service_accounts).await
+        delete_servers(context, about, &[], live).await?;
+        delete_others(context, about, &[], &live.services).await?;
+        delete_others(context, about, &[], &live.service_accounts).await
     };
     let failures: Vec<String> = deleted.await.err().map(|error| error.to_string()).into_iter().collect();
-    tell(context, about, &failures).await;
+    apply::tell_failures(context, about, &failures).await;
     failures
 }

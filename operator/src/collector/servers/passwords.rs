@@ -131,6 +131,23 @@ fn text(bytes: Option<Vec<u8>>) -> String {
     String::from_utf8(bytes.unwrap_or_default()).map(|text| text.trim().to_owned()).unwrap_or_default()
 }
 
+/// The administrator's password; `None` with an entry in `missing` if it is not there.
+///
+/// # Errors
+/// The API server does not answer.
+pub async fn read_admin(
+    context: &Context,
+    namespace: &str,
+    name: &str,
+    missing: &mut Vec<Missing>,
+) -> Result<Option<Login>, ReadError> {
+    let (before, path) = (missing.len(), "spec.clickhouse.managed");
+    let found = secret(context, namespace, &admin_secret(name), path, &[PASSWORD], missing).await?;
+    let password = found.map(|mut found| text(found.remove(PASSWORD)));
+    let login = |password| Login { name: ADMIN.to_owned(), password, rights: Rights::Admin };
+    Ok(password.filter(|_| missing.len() == before).map(login))
+}
+
 impl Passwords {
     /// The administrator's password.
     pub fn admin(&self) -> Option<&Login> {

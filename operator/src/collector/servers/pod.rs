@@ -3,15 +3,15 @@
 
 use crds::managed::{COLD, HOT, HTTP_PORT, TCP_PORT, object_name, server_name, server_secret};
 use k8s_openapi::api::core::v1::{
-    Affinity, Capabilities, ConfigMapProjection, Container, ContainerPort, EmptyDirVolumeSource, EnvVar,
-    HTTPGetAction, KeyToPath, LocalObjectReference, PodAffinityTerm, PodAntiAffinity, PodSecurityContext,
-    PodSpec, PodTemplateSpec, Probe, ProjectedVolumeSource, SeccompProfile, SecretProjection,
-    SecretVolumeSource, SecurityContext, Volume, VolumeMount, VolumeProjection, WeightedPodAffinityTerm,
+    Affinity, ConfigMapProjection, Container, ContainerPort, EmptyDirVolumeSource, EnvVar, KeyToPath,
+    LocalObjectReference, PodAffinityTerm, PodAntiAffinity, PodSpec, PodTemplateSpec, Probe,
+    ProjectedVolumeSource, SecretProjection, SecretVolumeSource, Volume, VolumeMount, VolumeProjection,
+    WeightedPodAffinityTerm,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
-use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::super::build::{COMPONENT_LABEL, resources};
+use super::super::parts;
 use super::labels;
 use super::resources::{CLUSTER_KEY, SERVER_KEY, Servers, USERS_KEY};
 use super::server_xml::{COLD_DIR, HOT_DIR};
@@ -40,19 +40,7 @@ pub(super) fn template(servers: &Servers<'_>, shard: u32) -> PodTemplateSpec {
             containers: vec![container(servers)],
             enable_service_links: Some(false),
             image_pull_secrets: (!pull_secrets.is_empty()).then_some(pull_secrets),
-            security_context: Some(PodSecurityContext {
-                fs_group: Some(ID),
-                // Else every start walks all parts.
-                fs_group_change_policy: Some("OnRootMismatch".to_owned()),
-                run_as_group: Some(ID),
-                run_as_non_root: Some(true),
-                run_as_user: Some(ID),
-                seccomp_profile: Some(SeccompProfile {
-                    type_: "RuntimeDefault".to_owned(),
-                    ..SeccompProfile::default()
-                }),
-                ..PodSecurityContext::default()
-            }),
+            security_context: Some(parts::pod_security(ID)),
             service_account_name: Some(object_name(servers.collector)),
             termination_grace_period_seconds: Some(GRACE_SECONDS),
             volumes: Some(volumes(servers, shard)),
@@ -102,15 +90,7 @@ fn container(servers: &Servers<'_>) -> Container {
         }]),
         ports: Some(vec![port("http", HTTP_PORT), port("native", TCP_PORT)]),
         resources: resources(&servers.managed.resources()),
-        security_context: Some(SecurityContext {
-            allow_privilege_escalation: Some(false),
-            capabilities: Some(Capabilities {
-                drop: Some(vec!["ALL".to_owned()]),
-                ..Capabilities::default()
-            }),
-            read_only_root_filesystem: Some(true),
-            ..SecurityContext::default()
-        }),
+        security_context: Some(parts::container_security()),
         // Loads what there is of every part first.
         startup_probe: Some(ping(2, 900)),
         liveness_probe: Some(ping(20, 9)),
@@ -123,17 +103,7 @@ fn container(servers: &Servers<'_>) -> Container {
 }
 
 fn ping(period_seconds: i32, failure_threshold: i32) -> Probe {
-    Probe {
-        http_get: Some(HTTPGetAction {
-            path: Some("/ping".to_owned()),
-            port: IntOrString::String("http".to_owned()),
-            ..HTTPGetAction::default()
-        }),
-        period_seconds: Some(period_seconds),
-        timeout_seconds: Some(5),
-        failure_threshold: Some(failure_threshold),
-        ..Probe::default()
-    }
+    parts::probe("http", "/ping", period_seconds, failure_threshold)
 }
 
 fn mounts(servers: &Servers<'_>) -> Vec<VolumeMount> {

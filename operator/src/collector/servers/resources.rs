@@ -6,12 +6,10 @@ use crds::managed;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service, ServiceAccount};
-use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
-use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 
-use super::super::build::{applied_hash, note_applied_hash};
-use super::super::facts::TEMPLATE_HASH_ANNOTATION;
+use super::super::build::note_applied_hash;
+use super::super::parts;
 use super::super::validated::Images;
 use super::{cluster_xml, labels, metadata, server_xml, services, stateful_set, users_xml};
 
@@ -128,27 +126,11 @@ fn shard(servers: &Servers<'_>, number: u32) -> ShardResources {
     };
     note_applied_hash(&mut config_map);
     let mut stateful_set = stateful_set::build(servers, number);
-    // The API server's defaults hide which template was sent.
-    let template = stateful_set.spec.as_ref().map(|spec| applied_hash(&spec.template));
-    if let Some(hash) = template {
-        let annotations = stateful_set.metadata.annotations.get_or_insert_default();
-        annotations.insert(TEMPLATE_HASH_ANNOTATION.to_owned(), hash);
-        annotations.insert(DEFAULT_IMAGE_ANNOTATION.to_owned(), servers.default_image.to_owned());
-    }
-    note_applied_hash(&mut stateful_set);
-    let mut disruption_budget = PodDisruptionBudget {
-        metadata: metadata::of_shard(servers, number),
-        spec: Some(PodDisruptionBudgetSpec {
-            max_unavailable: Some(IntOrString::Int(1)),
-            selector: Some(LabelSelector {
-                match_labels: Some(labels::selector(servers.collector, number)),
-                ..LabelSelector::default()
-            }),
-            unhealthy_pod_eviction_policy: Some("AlwaysAllow".to_owned()),
-            ..PodDisruptionBudgetSpec::default()
-        }),
-        ..PodDisruptionBudget::default()
-    };
+    let annotations = stateful_set.metadata.annotations.get_or_insert_default();
+    annotations.insert(DEFAULT_IMAGE_ANNOTATION.to_owned(), servers.default_image.to_owned());
+    parts::note_template(&mut stateful_set);
+    let selector = labels::selector(servers.collector, number);
+    let mut disruption_budget = parts::disruption_budget(metadata::of_shard(servers, number), selector);
     note_applied_hash(&mut disruption_budget);
     ShardResources { shard: number, config_map, stateful_set, disruption_budget }
 }

@@ -18,6 +18,13 @@ pub struct Server {
     pub drained: bool,
 }
 
+impl Server {
+    /// It runs as it should.
+    pub fn is_up(&self) -> bool {
+        self.current && self.ready
+    }
+}
+
 /// What to do with one server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {

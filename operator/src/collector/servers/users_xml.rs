@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crds::clickhouse::{Access, Managed};
-use sha2::{Digest, Sha256};
+use schema::hash_of;
 
 use super::resources::{Login, Rights};
 use super::server_xml::server_memory;
@@ -69,7 +69,8 @@ pub(super) fn write(database: &str, managed: &Managed, logins: &[Login]) -> Stri
 
 fn user(users: &mut String, database: &str, login: &Login) {
     let Login { name, password, rights } = login;
-    let hash: String = Sha256::digest(password.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = hash_of(password.as_bytes());
+    let hash = hash.trim_start_matches("sha256:");
     let on_database = |rights: &str| format!("GRANT {rights} ON {database}.*");
     let (profile, grants) = match rights {
         Rights::Admin => ("default", Vec::new()),

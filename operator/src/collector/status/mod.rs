@@ -89,6 +89,8 @@ pub struct SchemaReport {
     pub stalled: bool,
     /// Receivers of another version may run.
     pub new_version_may_run: bool,
+    /// A database that receivers store in, or would, is somebody else's: they are left as they are.
+    pub foreign: bool,
     /// Details.
     pub state: SchemaState,
     /// Of each server, whether its tables are as they should be, but for what waits for an approval.
@@ -103,6 +105,7 @@ impl SchemaReport {
             reason: "NotChecked",
             message: message.to_owned(),
             stalled: false,
+            foreign: false,
             new_version_may_run: false,
             state: SchemaState::default(),
             ready_shards: Vec::new(),

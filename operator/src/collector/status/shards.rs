@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use crds::managed::{COLD, HOT};
 use crds::status::{MAX_TEXT, ShardState, TableState, VolumeState, shorten};
 
 use super::super::fits::bytes;
@@ -49,6 +48,14 @@ pub struct ShardFacts {
     pub hours_left: BTreeMap<String, f64>,
 }
 
+impl ShardFacts {
+    /// A server that nobody looks at now: its place must not be forgotten.
+    pub fn remembered(shard: u32, url: &str, in_use: bool) -> ShardFacts {
+        let message = Some("is not looked at".to_owned());
+        ShardFacts { shard, url: url.to_owned(), in_use, message, ..ShardFacts::default() }
+    }
+}
+
 /// Entries of the status.
 pub(super) fn states(servers: &ServersFacts) -> Vec<ShardState> {
     servers.shards.iter().map(state).collect()
@@ -67,7 +74,8 @@ fn state(facts: &ShardFacts) -> ShardState {
             });
         }
         let full = storage.tables.iter().flatten().filter(|(_, table)| table.rows > 0);
-        tables.extend(full.take(MAX_TABLES).map(|(name, table)| table_state(name, table)));
+        let cold = storage.policy.cold.as_deref();
+        tables.extend(full.take(MAX_TABLES).map(|(name, table)| table_state(name, table, cold)));
     }
     ShardState {
         shard: *shard,
@@ -82,12 +90,12 @@ fn state(facts: &ShardFacts) -> ShardState {
     }
 }
 
-fn table_state(name: &str, table: &Table) -> TableState {
-    let on = |volume: &str| table.bytes.get(volume).filter(|size| **size > 0).map(|size| bytes(*size as f64));
-    // Without a policy of two volumes, all of it is on the only one.
-    let elsewhere: u64 = table.bytes.iter().filter(|(name, _)| *name != COLD).map(|(_, size)| size).sum();
-    let hot = on(HOT).or_else(|| (elsewhere > 0).then(|| bytes(elsewhere as f64)));
-    TableState { name: name.to_owned(), rows: Some(short(table.rows)), hot, cold: on(COLD) }
+/// What is not on the cold volume is hot.
+fn table_state(name: &str, table: &Table, cold: Option<&str>) -> TableState {
+    let on_cold = cold.and_then(|cold| table.bytes.get(cold)).copied().unwrap_or_default();
+    let size = |number: u64| (number > 0).then(|| bytes(number as f64));
+    let (hot, cold) = (size(table.total().saturating_sub(on_cold)), size(on_cold));
+    TableState { name: name.to_owned(), rows: Some(short(table.rows)), hot, cold }
 }
 
 fn hours_text(hours: f64) -> String {

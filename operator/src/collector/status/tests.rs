@@ -48,6 +48,7 @@ fn facts() -> Facts {
             message: "the tables are as they should be".to_owned(),
             stalled: false,
             new_version_may_run: true,
+            foreign: false,
             state: SchemaState::default(),
             ready_shards: vec![true],
         },
