@@ -53,6 +53,7 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::sync::{OnceLock, RwLock};
+use std::time::Instant;
 
 use e2e::cluster::{Cluster, Reach, Scenario, inside};
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -119,6 +120,9 @@ fn scenarios() -> Vec<Trial> {
     ]
 }
 
+/// Scenarios at a time: each waits more than it computes, for pods and for volumes that grow.
+const AT_ONCE: usize = 4;
+
 /// Whoever disturbs the others waits until they are done.
 static DISTURBANCE: RwLock<()> = RwLock::new(());
 
@@ -142,7 +146,10 @@ fn run_one(name: &str, run: fn(&Scenario)) -> Result<(), Failed> {
     let cluster = cluster()?;
     let namespace = name.replace("::", "-").replace('_', "-");
     let scenario = Scenario::new(cluster, &namespace);
-    catch_unwind(AssertUnwindSafe(|| run(&scenario))).map_err(|panic| {
+    let begun = Instant::now();
+    let result = catch_unwind(AssertUnwindSafe(|| run(&scenario)));
+    println!("{name}: {} s", begun.elapsed().as_secs());
+    result.map_err(|panic| {
         println!("\n{name} failed: {}\n{}", said(&*panic), scenario.report());
         Failed::from(said(&*panic))
     })
@@ -175,7 +182,8 @@ fn cluster() -> Result<&'static Cluster, Failed> {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(AT_ONCE);
     let scenarios = scenarios();
     let wanted = |name: &str| {
         let is =

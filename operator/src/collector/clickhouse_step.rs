@@ -17,7 +17,7 @@ use super::fits::shortages;
 use super::leave::{Leave, leave};
 use super::receivers::Seen;
 use super::schema_step::{self, Servers as SchemaServers};
-use super::servers::resources::{DEFAULT_IMAGE_ANNOTATION, Servers, ServersResources};
+use super::servers::resources::{DEFAULT_IMAGE_ANNOTATION, Servers, ServersResources, in_cluster};
 use super::servers::roll::{self, Decision, Server};
 use super::servers::{self, SHARD_LABEL};
 use super::shards::{self, Shards, Told};
@@ -314,7 +314,9 @@ fn our_servers(
         found.server_pods.iter().find_map(|pod| pod.spec.as_ref()?.containers.first()?.image.as_ref());
     let default_image =
         chosen.or(running.filter(|_| managed.image.is_none())).unwrap_or(&context.options.images.clickhouse);
-    let in_cluster = if tables_are_there { shards.count() } else { shards.in_use };
+    // What has had its tables once stays in the cluster while it, or another, does not answer.
+    let before = found.server_secret.as_ref().map_or(0, in_cluster).min(shards.count());
+    let in_cluster = if tables_are_there { shards.count() } else { shards.in_use.max(before) };
     Some(servers::build(&Servers {
         collector: &name,
         namespace: &namespace,

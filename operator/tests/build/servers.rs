@@ -9,7 +9,7 @@ use crds::ClickHouseKind;
 use crds::clickhouse::{Access, Managed};
 use operator::collector::build::{APPLIED_HASH_ANNOTATION, applied_hash};
 use operator::collector::servers::passwords::Passwords;
-use operator::collector::servers::resources::Rights;
+use operator::collector::servers::resources::{Rights, in_cluster};
 use operator::collector::servers::{Login, Servers, ServersResources, build};
 use serde_json::Value;
 
@@ -69,6 +69,15 @@ fn servers_keep_their_stateful_set() {
         assert!(!specs.is_empty() && specs.iter().all(Option::is_some));
         compare("servers", name, &pretty(&specs));
     }
+}
+
+#[test]
+fn how_many_servers_queries_ask_is_read_from_the_live_secret() {
+    let managed = managed("servers");
+    for number in [1, 3] {
+        assert_eq!(in_cluster(&built(&managed, 3, number).secret), number);
+    }
+    assert_eq!(in_cluster(&k8s_openapi::api::core::v1::Secret::default()), 0);
 }
 
 #[test]

@@ -8,6 +8,14 @@ use crds::managed::{CLUSTER, TCP_PORT, shard_host};
 use super::resources::Servers;
 use super::xml::text;
 
+/// How the entry of a server begins.
+const SHARD: &str = "<shard>";
+
+/// How many servers such a text names.
+pub(super) fn count(text: &str) -> u32 {
+    u32::try_from(text.matches(SHARD).count()).unwrap_or(u32::MAX)
+}
+
 pub(super) fn write(servers: &Servers<'_>) -> String {
     let mut shards = String::new();
     for shard in 0..servers.in_cluster {
@@ -15,7 +23,7 @@ pub(super) fn write(servers: &Servers<'_>) -> String {
         // Writing to a String cannot fail.
         let _ = writeln!(
             shards,
-            "            <shard><replica><host>{host}</host><port>{TCP_PORT}</port></replica></shard>"
+            "            {SHARD}<replica><host>{host}</host><port>{TCP_PORT}</port></replica></shard>"
         );
     }
     format!(

@@ -100,6 +100,12 @@ pub struct ShardResources {
     pub disruption_budget: PodDisruptionBudget,
 }
 
+/// How many servers queries ask, by the live Secret.
+pub fn in_cluster(live: &Secret) -> u32 {
+    let text = live.data.as_ref().and_then(|data| std::str::from_utf8(&data.get(CLUSTER_KEY)?.0).ok());
+    text.map_or(0, cluster_xml::count)
+}
+
 /// Builds all objects.
 pub fn build(servers: &Servers<'_>) -> ServersResources {
     let mut secret = secret(servers);
