@@ -143,6 +143,11 @@ impl Context {
         tables.get(uid).filter(|tables| tables.generation == generation).map(|tables| tables.ready.clone())
     }
 
+    /// Nobody looks at the tables of a collector for now.
+    pub fn forget_tables(&self, uid: &str) {
+        lock(&self.tables).remove(uid);
+    }
+
     /// Forgets which collectors are gone.
     pub fn retain_tables(&self, is_there: impl Fn(&str) -> bool) {
         lock(&self.tables).retain(|uid, _| is_there(uid));

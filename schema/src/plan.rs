@@ -141,6 +141,11 @@ impl Plan {
         self.steps.is_empty()
     }
 
+    /// Whether a table becomes one of many: from then on queries on this server ask the others.
+    pub fn divides(&self) -> bool {
+        self.steps.iter().any(|step| step.action == Action::RenameTable)
+    }
+
     fn push(&mut self, action: Action, object: String, sql: String) {
         self.steps.push(Step { action, object, sql, risk: action.risk(), effect: String::new() });
     }

@@ -155,6 +155,12 @@ fn clickhouse(rules: &mut Vec<Rule>) {
         words::CLUSTER_NEEDED,
         "self.endpoints.size() == 1 || has(self.cluster)",
     ));
+    rules.push(rule(
+        "spec.clickhouse.external",
+        Some(".endpoints"),
+        words::ENDPOINT_TWICE,
+        "self.endpoints.all(one, self.endpoints.exists_one(other, other == one))",
+    ));
     managed(rules);
 }
 

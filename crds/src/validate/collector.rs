@@ -213,6 +213,9 @@ fn clickhouse(path: &FieldPath, clickhouse: &ClickHouse, problems: &mut Problems
         }
         for (index, endpoint) in external.endpoints.iter().enumerate() {
             names::http_url(path.index(index), endpoint, problems);
+            if external.endpoints.iter().take(index).any(|before| before == endpoint) {
+                problems.add(path.index(index), words::ENDPOINT_TWICE);
+            }
         }
         if external.endpoints.len() > 1 && external.cluster.is_none() {
             problems.add(external_path.field("cluster"), words::CLUSTER_NEEDED);

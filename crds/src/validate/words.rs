@@ -28,6 +28,8 @@ pub const OLD_SERVER: &str = "expected ClickHouse 26.3 or newer: older ones do n
 /// `name` of a user of a managed server.
 pub const RESERVED_USER: &str = "this user is made by the operator: choose another name";
 /// `endpoints` of an external ClickHouse.
+pub const ENDPOINT_TWICE: &str = "each server is named once";
+/// `cluster` of an external ClickHouse.
 pub const CLUSTER_NEEDED: &str =
     "needed with several endpoints: the cluster in the servers' configuration that they form";
 /// A collector's name, if the operator runs its ClickHouse.

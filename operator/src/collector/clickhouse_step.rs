@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crds::clickhouse::{ClickHouseKind, Managed, OLDEST_SERVER, server_version};
 use crds::kubernetes::Collector;
 use crds::managed;
-use crds::status::{PendingStep, QoeCollectorStatus};
+use crds::status::{MAX_PENDING_STEPS, MAX_STATEMENT, PendingStep, QoeCollectorStatus, shorten};
 use k8s_openapi::api::core::v1::{ObjectReference, Pod};
 use kube::ResourceExt;
 
@@ -86,7 +86,7 @@ pub async fn step(
 
     let mut closed: Vec<u32> = shards.leaving().collect();
     let servers = our_servers(context, object, found, &shards, tables_are_there).map(|built| {
-        let states = states(&built, found, &shards, under_way);
+        let states = states(&built, found, &shards, seen, under_way);
         let decisions = roll::decide(&states);
         // One that does not answer would keep a shard closed for all others.
         let silent = shards::silent(&object.spec.dpis, seen, has_receiver);
@@ -179,19 +179,14 @@ async fn measure(
         Some(ClickHouseKind::External(external)) => external.cluster.clone().unwrap_or_default(),
         _ => managed::CLUSTER.to_owned(),
     };
-    let mut storages = Vec::new();
-    for (url, ready) in shards.urls.iter().zip(&schema.ready_shards) {
-        let credentials = found.clickhouse.as_ref().filter(|_| *ready);
-        let client = credentials
-            .and_then(|login| schema::connect(url, &login.user, &login.password, login.ca.as_deref()).ok());
-        let measured = match client {
-            Some(client) => {
-                storage::measure(&client, &object.spec.clickhouse.database, &policy, &cluster).await.ok()
-            }
-            None => None,
-        };
-        storages.push(measured);
-    }
+    let (database, policy, cluster) = (&object.spec.clickhouse.database, &policy, cluster.as_str());
+    let one = async |url: &String, ready: bool| {
+        let login = found.clickhouse.as_ref().filter(|_| ready)?;
+        let client = schema::connect(url, &login.user, &login.password, login.ca.as_deref()).ok()?;
+        storage::measure(&client, database, policy, cluster).await.ok()
+    };
+    let servers = shards.urls.iter().zip(&schema.ready_shards);
+    let storages = futures::future::join_all(servers.map(|(url, ready)| one(url, *ready))).await;
     let uid = object.uid().unwrap_or_default();
     for (shard, storage) in (0_u32..).zip(&storages) {
         for volume in storage.iter().flat_map(|storage| &storage.volumes) {
@@ -276,11 +271,12 @@ fn give_up(
             }
             Leave::Approval { hash, effect } => {
                 let words = format!("shard {shard} is not wanted any more: {effect}");
+                schema.state.pending.truncate(MAX_PENDING_STEPS - 1);
                 schema.state.pending.push(PendingStep {
                     action: "RemoveShard".to_owned(),
                     object: format!("shard {shard}"),
                     risk: "destructive".to_owned(),
-                    statement: effect.clone(),
+                    statement: shorten(&effect, MAX_STATEMENT),
                 });
                 schema.state.pending_count += 1;
                 schema.state.plan_hash.get_or_insert_with(|| hash.clone());
@@ -336,17 +332,23 @@ fn states(
     built: &ServersResources,
     found: &Found,
     shards: &Shards,
+    seen: &BTreeMap<u16, Seen>,
     under_way: impl Fn(u32) -> Option<String>,
 ) -> Vec<Server> {
     let server = |wanted: &servers::ShardResources| {
         let live = found.servers.stateful_sets.get(&wanted.stateful_set.name_any());
         let is_current = live.is_some_and(|live| facts::has_template(live, &wanted.stateful_set));
+        // Its restart may be what is waited for: more memory, or another volume. The same version knows its tokens.
+        let is_stuck = || {
+            let image = facts::image(&wanted.stateful_set);
+            live.is_some_and(|live| facts::image(live) == image) && shards::takes_nothing(seen, wanted.shard)
+        };
         Server {
             exists: live.is_some(),
             current: is_current,
             ready: live.is_some_and(facts::is_settled),
             // Nothing is ever sent to a server that takes no rows yet.
-            drained: wanted.shard >= shards.in_use || under_way(wanted.shard).is_none(),
+            drained: wanted.shard >= shards.in_use || under_way(wanted.shard).is_none() || is_stuck(),
         }
     };
     built.shards.iter().map(server).collect()

@@ -38,7 +38,8 @@ fn template_hash(stateful_set: &StatefulSet) -> Option<&String> {
     stateful_set.annotations().get(TEMPLATE_HASH_ANNOTATION)
 }
 
-fn image(stateful_set: &StatefulSet) -> Option<&String> {
+/// The image of its one container.
+pub fn image(stateful_set: &StatefulSet) -> Option<&String> {
     let pod = stateful_set.spec.as_ref()?.template.spec.as_ref()?;
     pod.containers.first()?.image.as_ref()
 }

@@ -30,11 +30,8 @@ pub fn leave(
     approvals: &[String],
 ) -> Leave {
     if let Some(under_way) = under_way {
-        // Given up with it, they would be lost, or doubled when it comes back.
-        let help = match storage {
-            Some(_) => "",
-            None => "; they wait for the server: repair it, or let it start with empty volumes",
-        };
+        // Given up with it, inserts would be lost, or doubled when it comes back.
+        let help = if storage.is_none() { "; what is bound to it waits until it answers" } else { "" };
         return Leave::Waits(format!("it gets no new rows; {under_way}{help}"));
     }
     let held = match storage.and_then(|storage| storage.tables.as_ref()) {
@@ -97,6 +94,6 @@ mod tests {
         let waits = leave("s", Some("2 inserts".to_owned()), Some(&storage), &approved);
         assert_eq!(waits, Leave::Waits("it gets no new rows; 2 inserts".to_owned()));
         let dead = leave("s", Some("2 inserts".to_owned()), None, &approved);
-        assert!(matches!(dead, Leave::Waits(words) if words.contains("empty volumes")));
+        assert!(matches!(dead, Leave::Waits(words) if words.contains("until it answers")));
     }
 }

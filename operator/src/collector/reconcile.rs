@@ -21,7 +21,7 @@ use super::deletion::{self, DeletionError};
 use super::dereference::{self, Found, ReadError};
 use super::receivers::{self, Seen};
 use super::servers::{self, passwords};
-use super::shards::Shards;
+use super::shards::{self, Shards};
 use super::status::{self, DictionaryFacts, Facts, ReceiverFacts, SchemaReport, ServersFacts, ShardFacts};
 use super::validate::{Refused, no_volume_is_left_out, validate};
 use super::{clickhouse_step, facts, journal_volume, make_true, nodes, parts, version, write_status};
@@ -134,7 +134,7 @@ async fn work(context: &Context, object: &Collector) -> Result<Action, Reconcile
     let version = version::wanted(&object.spec, fixed, &context.options.receiver_version);
     let shards = clickhouse_step::shards_of(object);
     let validated = version.and_then(|version| {
-        no_volume_is_left_out(object, &found.server_claims)?;
+        no_volume_is_left_out(object, &found.server_claims, shards.count())?;
         validate(object, &version, found.clickhouse.as_ref(), &found.missing, &shards)
     });
     let looked_at = match &validated {
@@ -146,10 +146,16 @@ async fn work(context: &Context, object: &Collector) -> Result<Action, Reconcile
     let validated = validated.and_then(|mut validated| {
         if let Some(step) = &looked_at {
             // A shard that takes rows is remembered first: receivers hear of it when the status is written.
-            let known = step.shards.in_use.min(shards.in_use) as usize;
-            validated.clickhouse.further_shards =
-                step.shards.urls.iter().take(known).skip(1).cloned().collect();
-            validated.clickhouse.closed_shards = step.closed.clone();
+            let known = step.shards.in_use.min(shards.in_use);
+            let live = found.owned.config_maps.values().find_map(shards::told);
+            shards::direct(
+                &mut validated.clickhouse,
+                &step.shards,
+                known,
+                &step.closed,
+                &step.schema.ready_shards,
+                live.as_ref().map(|told| &told.target),
+            );
         }
         let built = build::build(&validated, &context.options.images)
             .map_err(|error| Refused { reason: "Invalid", message: error.to_string() })?;
@@ -171,6 +177,7 @@ async fn work(context: &Context, object: &Collector) -> Result<Action, Reconcile
     let mut wanted = Vec::new();
     match validated {
         Err(refused) => {
+            context.forget_tables(&object.uid().unwrap_or_default());
             tell_refusal(context, &about, previous, facts.generation, &refused).await;
             facts.refused = Some(refused);
         }
@@ -198,6 +205,8 @@ async fn work(context: &Context, object: &Collector) -> Result<Action, Reconcile
                 servers::make_true::make_true(context, &about, servers, &decisions, may_go, &found).await
             }
             None if found.servers.stateful_sets.is_empty() => Vec::new(),
+            // Receivers store there until they are sent to servers that have our tables.
+            None if !shards::are_ours(&facts.schema.ready_shards, step.shards.in_use) => Vec::new(),
             None => servers::make_true::delete_all(context, &about, &found).await,
         };
         facts.failures = failures;
@@ -207,11 +216,12 @@ async fn work(context: &Context, object: &Collector) -> Result<Action, Reconcile
         if journal_volume::recreate_lost(context, &about, object, &facts.receivers, &found).await {
             return Ok(Action::requeue(SOON));
         }
-        // Rows must not go to somebody else's database, not even to one that the object names.
-        if !facts.schema.foreign {
-            let may_run = facts.schema.new_version_may_run;
-            facts.failures.extend(make_true::make_true(context, &about, wanted, &found, may_run).await);
+        if facts.schema.foreign {
+            // Rows must not go to somebody else's database, not even to one that the object names.
+            wanted.retain(|receiver| found.owned.stateful_sets.contains_key(&receiver.name));
         }
+        let may_run = facts.schema.new_version_may_run;
+        facts.failures.extend(make_true::make_true(context, &about, wanted, &found, may_run).await);
     }
     facts.lost_lately = lost_lately(context, &object.uid().unwrap_or_default(), &facts.receivers);
     count_records(context, &namespace, &name, &facts.receivers);

@@ -18,9 +18,13 @@ use schema::{Cluster, Desired, Execution, Plan, PlanError, Step};
 
 use super::dereference::Credentials;
 use super::shards::{self, Shards};
-use super::status::SchemaReport;
+use super::status::{SchemaReport, condition};
 use crate::context::Context;
 use crate::metrics::StepLabels;
+
+/// Reasons for a database that is somebody else's.
+const NOT_OURS: &str = "DatabaseNotOurs";
+const SHARED: &str = "DatabaseShared";
 
 /// How long the server may take to say what there is.
 const OBSERVE_WITHIN: Duration = Duration::from_secs(20);
@@ -76,6 +80,9 @@ pub enum SchemaError {
     /// There is no way from what is there to what should be.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// Queries would ask servers without tables.
+    #[error("the tables are divided when all servers have theirs")]
+    OthersFirst,
     /// A statement failed.
     #[error("ClickHouse at {url}: {source}")]
     Step {
@@ -95,9 +102,9 @@ impl SchemaError {
             SchemaError::Connect(_) => "ConnectionInvalid",
             SchemaError::Desired(_) => "Invalid",
             SchemaError::Silent { .. } | SchemaError::Server { .. } => "ClickHouseUnreachable",
-            SchemaError::Plan(PlanError::Foreign { .. }) => "DatabaseNotOurs",
-            SchemaError::Plan(PlanError::Shared { .. } | PlanError::Unclaimed { .. }) => "DatabaseShared",
-            SchemaError::Plan(PlanError::Cluster { .. }) => "ClusterIncomplete",
+            SchemaError::Plan(PlanError::Foreign { .. }) => NOT_OURS,
+            SchemaError::Plan(PlanError::Shared { .. } | PlanError::Unclaimed { .. }) => SHARED,
+            SchemaError::Plan(PlanError::Cluster { .. }) | SchemaError::OthersFirst => "ClusterIncomplete",
             SchemaError::Plan(_) => "CannotMigrate",
             SchemaError::Step { .. } | SchemaError::SlowStep { .. } => "StepFailed",
         }
@@ -163,14 +170,17 @@ pub async fn converge(
     let mut findings = Vec::new();
     let plans = futures::future::join_all(plans).await;
     for (shard, plan) in (0..servers.shards.count()).zip(plans).rev() {
+        let all_have_theirs =
+            findings.iter().all(|(_, found): &(u32, Result<Plan, SchemaError>)| found.is_ok());
         let found = match plan {
+            Ok((_, plan)) if plan.divides() && !all_have_theirs => Err(SchemaError::OthersFirst),
             Ok((server, plan)) => change(context, object, about, (shard, &server), plan, &mut state).await,
             Err(error) => Err(error),
         };
         findings.push((shard, found));
     }
     findings.reverse();
-    let report = report(findings, &object.spec, servers.shards.in_use, state);
+    let report = report(findings, object, servers.shards.in_use, state);
     if let Some(error) = &report.state.last_error {
         let is_news = previous.is_none_or(|previous| previous.last_error.is_none());
         if is_news && report.reason != SchemaError::Starting.reason() {
@@ -205,8 +215,9 @@ async fn change(
         return Ok(wait);
     }
     tracing::info!(shard, steps = now.steps.len(), "the tables are changed");
+    let done_before = state.applied_steps;
     if let Err(error) = server.execute(context, &now, state).await {
-        (state.pending, state.pending_count) = (pending(&now), count(&now));
+        (state.pending, state.pending_count) = pending(&now, state.applied_steps - done_before);
         return Err(error);
     }
     let of = shards::prefix(server.of, shard);
@@ -218,13 +229,14 @@ async fn change(
 /// What is said of all servers together.
 fn report(
     findings: Vec<(u32, Result<Plan, SchemaError>)>,
-    spec: &QoeCollectorSpec,
+    object: &Collector,
     in_use: u32,
     mut state: SchemaState,
 ) -> SchemaReport {
     let ready_shards = findings.iter().map(|(_, found)| found.is_ok()).collect();
     let mut errors = Vec::new();
     let (mut stalled, mut foreign, mut first_reason) = (false, false, None);
+    let was_foreign = foreign_before(object);
     let mut lines: Vec<String> = Vec::new();
     for (shard, found) in &findings {
         match found {
@@ -238,14 +250,18 @@ fn report(
                 }
                 if state.plan_hash.is_none() && !wait.is_empty() {
                     state.plan_hash = wait.hash();
-                    state.pending = pending(wait);
-                    state.pending_count = count(wait);
+                    (state.pending, state.pending_count) = pending(wait, 0);
                 }
             }
             Err(error) => {
                 errors.push(format!("{}{error}", shards::prefix(findings.len(), *shard)));
                 stalled |= error.is_stalled();
-                foreign |= error.is_foreign() && *shard < in_use;
+                // Who does not answer now does not say that it is ours.
+                let is_foreign = error.is_foreign() || was_foreign.is_some();
+                if is_foreign && *shard < in_use {
+                    foreign = true;
+                    first_reason = was_foreign.filter(|_| !error.is_foreign()).or(Some(error.reason()));
+                }
                 first_reason.get_or_insert(error.reason());
             }
         }
@@ -267,7 +283,7 @@ fn report(
     state.version = Some(env!("CARGO_PKG_VERSION").to_owned());
     let (ready, reason, message) = match &state.plan_hash {
         None => {
-            let database = &spec.clickhouse.database;
+            let database = &object.spec.clickhouse.database;
             (true, "UpToDate", format!("the tables of database {database} are as they should be"))
         }
         Some(hash) => {
@@ -288,6 +304,13 @@ fn report(
         state,
         ready_shards,
     }
+}
+
+/// The reason that was given, if the database was somebody else's when it was looked at last.
+fn foreign_before(object: &Collector) -> Option<&'static str> {
+    let conditions = &object.status.as_ref()?.conditions;
+    let reason = &condition(conditions, "SchemaReady")?.reason;
+    [NOT_OURS, SHARED].into_iter().find(|foreign| *foreign == reason)
 }
 
 /// Drops what this collector has made on servers that are not ours; returns the number of statements.
@@ -398,20 +421,17 @@ impl Server {
     }
 }
 
-fn pending(plan: &Plan) -> Vec<PendingStep> {
-    let steps = plan.steps.iter().take(MAX_PENDING_STEPS);
-    steps
-        .map(|step| PendingStep {
-            action: format!("{:?}", step.action),
-            object: shorten(&step.object, MAX_TEXT),
-            risk: step.risk.name().to_owned(),
-            statement: shorten(&step.sql, MAX_STATEMENT),
-        })
-        .collect()
-}
-
-fn count(plan: &Plan) -> u32 {
-    u32::try_from(plan.steps.len()).unwrap_or(u32::MAX)
+/// Steps of a plan that are not `done`, as many as the status holds, and their number.
+fn pending(plan: &Plan, done: u64) -> (Vec<PendingStep>, u32) {
+    let steps = || plan.steps.iter().skip(usize::try_from(done).unwrap_or(usize::MAX));
+    let told = |step: &Step| PendingStep {
+        action: format!("{:?}", step.action),
+        object: shorten(&step.object, MAX_TEXT),
+        risk: step.risk.name().to_owned(),
+        statement: shorten(&step.sql, MAX_STATEMENT),
+    };
+    let count = u32::try_from(steps().count()).unwrap_or(u32::MAX);
+    (steps().take(MAX_PENDING_STEPS).map(told).collect(), count)
 }
 
 /// `CreateTable fullflow, AddColumn ledger.version`

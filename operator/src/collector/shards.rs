@@ -10,12 +10,13 @@ use crds::Dpi;
 use crds::clickhouse::ClickHouseKind;
 use crds::collector::QoeCollectorSpec;
 use crds::managed::shard_url;
-use crds::receiver::{ReceiverConfig, hash_of};
+use crds::receiver::{ClickHouseTarget, ReceiverConfig, hash_of};
 use crds::status::ShardState;
 use k8s_openapi::api::core::v1::ConfigMap;
 
 use super::build::CONFIG_KEY;
 use super::receivers::Seen;
+use super::validated::ClickHouseEndpoint;
 
 /// The servers of a collector.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,15 +78,44 @@ fn count(length: usize) -> u32 {
 pub struct Told {
     /// Hash of its configuration, as it will report it.
     pub hash: String,
-    /// Shards that are closed by it.
-    pub closed: Vec<u32>,
+    /// Where it stores.
+    pub target: ClickHouseTarget,
 }
 
 /// Reads what a receiver was told from the ConfigMap that is mounted.
 pub fn told(config_map: &ConfigMap) -> Option<Told> {
     let json = config_map.data.as_ref()?.get(CONFIG_KEY)?;
     let config = serde_json::from_str::<ReceiverConfig>(json).ok()?;
-    Some(Told { hash: hash_of(json.as_bytes()), closed: config.clickhouse.closed_shards })
+    Some(Told { hash: hash_of(json.as_bytes()), target: config.clickhouse })
+}
+
+/// Sends receivers to the first `known` servers, nothing new to those that are `closed`. They are sent to other servers
+/// than they were only when all of these have been found to have our tables (`ready`): what is bound to a server must
+/// not go to one that happens to have its address, nor to a database that is not ours.
+pub fn direct(
+    endpoint: &mut ClickHouseEndpoint,
+    shards: &Shards,
+    known: u32,
+    closed: &[u32],
+    ready: &[bool],
+    live: Option<&ClickHouseTarget>,
+) {
+    endpoint.closed_shards = closed.to_vec();
+    let are_ours = are_ours(ready, known);
+    if let Some(live) = live.filter(|_| !are_ours) {
+        endpoint.url.clone_from(&live.url);
+        endpoint.database.clone_from(&live.database);
+        endpoint.further_shards.clone_from(&live.further_shards);
+        endpoint.closed_shards.extend(known..count(live.shards().count()));
+        return;
+    }
+    endpoint.further_shards = shards.urls.iter().take(known as usize).skip(1).cloned().collect();
+}
+
+/// Whether the first `known` servers have our tables.
+pub fn are_ours(ready: &[bool], known: u32) -> bool {
+    let known = known as usize;
+    ready.len() >= known && ready.iter().take(known).all(|ready| *ready)
 }
 
 /// The first receiver that should answer and does not, in words.
@@ -138,7 +168,14 @@ pub fn under_way(
 
 /// Shards that receivers are told to bind nothing new to, by their live configurations.
 pub fn closed(config_maps: &BTreeMap<String, ConfigMap>) -> Vec<u32> {
-    config_maps.values().filter_map(told).flat_map(|told| told.closed).collect()
+    config_maps.values().filter_map(told).flat_map(|told| told.target.closed_shards).collect()
+}
+
+/// Whether what is bound to a shard waits because the server takes nothing.
+pub fn takes_nothing(seen: &BTreeMap<u16, Seen>, shard: u32) -> bool {
+    let answers = seen.values().filter_map(|seen| seen.status.as_ref()?.as_ref().ok());
+    let mut states = answers.flat_map(|status| &status.shards).filter(|state| state.shard == shard);
+    states.any(|state| state.unsettled > 0 && state.last_error.is_some())
 }
 
 /// How what is said of one of several servers begins.
@@ -182,6 +219,48 @@ mod tests {
         assert_eq!(fewer.urls[2], "http://old-2:8123");
     }
 
+    fn target(urls: &[&str]) -> ClickHouseTarget {
+        ClickHouseTarget {
+            url: urls[0].to_owned(),
+            user: String::new(),
+            password_file: "password".into(),
+            database: "live".to_owned(),
+            ca_file: None,
+            further_shards: urls[1..].iter().map(|url| (*url).to_owned()).collect(),
+            closed_shards: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn receivers_follow_addresses_that_were_found_to_be_ours() {
+        let urls = ["x", "y", "z"].map(str::to_owned).to_vec();
+        let shards = Shards { urls, wanted: 3, in_use: 2 };
+        let directed = |known: u32, closed: &[u32], ready: &[bool], live: Option<&ClickHouseTarget>| {
+            let mut endpoint = ClickHouseEndpoint {
+                url: "x".to_owned(),
+                further_shards: Vec::new(),
+                closed_shards: Vec::new(),
+                user: "qoe".to_owned(),
+                database: "wanted".to_owned(),
+                credentials_secret: "login".to_owned(),
+                ca_secret: None,
+            };
+            direct(&mut endpoint, &shards, known, closed, ready, live);
+            let mut urls = vec![endpoint.url];
+            urls.extend(endpoint.further_shards);
+            (urls.concat(), endpoint.database, endpoint.closed_shards)
+        };
+        let wanted = |urls: &str, closed: &[u32]| (urls.to_owned(), "wanted".to_owned(), closed.to_vec());
+        let live = target(&["a", "b"]);
+        assert_eq!(directed(2, &[], &[true, true, false], Some(&live)), wanted("xy", &[]));
+        assert_eq!(directed(2, &[1], &[false, true, true], None), wanted("xy", &[1]), "nobody was anywhere");
+        let stays = ("ab".to_owned(), "live".to_owned(), vec![]);
+        assert_eq!(directed(2, &[], &[true, false, true], Some(&live)), stays);
+        // One that was given up is in what they know still.
+        let closed = ("ab".to_owned(), "live".to_owned(), vec![0, 1]);
+        assert_eq!(directed(1, &[0], &[false], Some(&live)), closed);
+    }
+
     #[test]
     fn a_shard_is_drained_when_every_receiver_says_so() {
         let dpis = spec("{managed: {}}").dpis;
@@ -193,17 +272,17 @@ mod tests {
                 ..Status::default()
             })),
         };
-        let told = |hash: &str, closed: &[u32]| Some(Told { hash: hash.to_owned(), closed: closed.to_vec() });
+        let told = |hash: &str| Some(Told { hash: hash.to_owned(), target: target(&["a", "b"]) });
         let why = |seen: Seen, told: Option<Told>| {
             under_way(&dpis, &[(0, seen)].into(), |_| true, |_| told.clone(), 1)
         };
         let says =
             |why: Option<String>, words: &str| assert!(why.is_some_and(|why| why.contains(words)), "{words}");
-        says(why(answer(false, 0), told("new", &[])), "not closed");
-        says(why(answer(true, 0), told("newer", &[1])), "not closed");
-        says(why(answer(true, 2), told("new", &[1])), "2 inserts");
-        assert_eq!(why(answer(true, 0), told("new", &[1])), None);
-        says(why(Seen::default(), told("new", &[1])), "DPI 0 does not answer");
+        says(why(answer(false, 0), told("new")), "not closed");
+        says(why(answer(true, 0), told("newer")), "not closed");
+        says(why(answer(true, 2), told("new")), "2 inserts");
+        assert_eq!(why(answer(true, 0), told("new")), None);
+        says(why(Seen::default(), told("new")), "DPI 0 does not answer");
         let nobody = |has_receiver: bool| under_way(&dpis, &BTreeMap::new(), |_| has_receiver, |_| None, 1);
         says(nobody(true), "does not answer");
         assert_eq!(nobody(false), None, "it has no receiver yet");

@@ -123,23 +123,34 @@ fn moves_with_less(object: &Collector, shards: &Shards) -> Option<String> {
     ))
 }
 
-/// A claim of an earlier life that the servers would not mount: they would start without its rows, and say nothing.
+/// Claims of an earlier life that the servers would not mount: they would start without its rows, and say nothing.
 ///
 /// # Errors
 /// Which, and what to do.
-pub fn no_volume_is_left_out(object: &Collector, claims: &[PersistentVolumeClaim]) -> Result<(), Refused> {
+pub fn no_volume_is_left_out(
+    object: &Collector,
+    claims: &[PersistentVolumeClaim],
+    shards: u32,
+) -> Result<(), Refused> {
     let Some(ClickHouseKind::Managed(managed)) = object.spec.clickhouse.kind() else { return Ok(()) };
     if managed.cold().is_some() {
         return Ok(());
     }
-    let cold = format!("{}-", managed::COLD);
-    let Some(claim) = claims.iter().map(ResourceExt::name_any).find(|claim| claim.starts_with(&cold)) else {
+    let name = object.name_any();
+    let cold: Vec<String> = (0..shards)
+        .map(|shard| format!("{}-{}-0", managed::COLD, managed::server_name(&name, shard)))
+        .collect();
+    let stays = |claim: &&PersistentVolumeClaim| claim.metadata.deletion_timestamp.is_none();
+    let left_out: Vec<String> =
+        claims.iter().filter(stays).map(ResourceExt::name_any).filter(|claim| cold.contains(claim)).collect();
+    if left_out.is_empty() {
         return Ok(());
-    };
+    }
     Err(Refused {
         reason: "VolumeLeftOut",
         message: format!(
-            "spec.clickhouse.managed.storage.cold: claim {claim} is there from an earlier life and may hold rows: ask for cold storage, or delete the claim if they may go"
+            "spec.clickhouse.managed.storage.cold: there are claims from an earlier life that may hold rows, {}: ask for cold storage, or delete the claims if the rows may go",
+            left_out.join(", ")
         ),
     })
 }

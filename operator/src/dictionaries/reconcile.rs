@@ -152,10 +152,8 @@ async fn look(context: &Context, object: &Collector) -> Result<Action, LoadingEr
     let in_force = reports.iter().all(|report| report.state == State::InForce);
     let looked_at = noted.iter().any(|noted| noted.is_looked_at);
     note(context, &uid, noted, reports).await;
-    if tables.contains(&false) {
-        return Ok(Action::requeue(SOON));
-    }
-    Ok(Action::requeue(if looked_at || !in_force { LOOK } else { AGAIN }))
+    let waits = looked_at || !in_force || tables.contains(&false);
+    Ok(Action::requeue(if waits { LOOK } else { AGAIN }))
 }
 
 /// What is left of an object when its source was read.

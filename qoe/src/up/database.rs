@@ -158,7 +158,7 @@ impl Database {
             .map_err(|problems| not_as_configured(options, &problems))?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let shards: Vec<&str> = self.target.shards().collect();
-        let (mut steps, mut waiting) = (0, Plan::default());
+        let (mut steps, mut waiting, mut away) = (0, Plan::default(), Vec::new());
         for (number, url) in (0_u32..shards.len().try_into()?).zip(&shards).rev() {
             let client = schema::connect(url, &self.target.user, password.trim(), ca.as_deref())?;
             let desired = self.desired_of(&desired, collector, number);
@@ -166,18 +166,20 @@ impl Database {
                 if number > 0 && is_away(&client).await {
                     return Ok(None);
                 }
-                apply_to_server(options, collector, (&client, url), &desired).await.map(Some)
+                apply_to_server(options, collector, (&client, url), &desired, &away).await.map(Some)
             });
             match applied? {
                 Some((done, rest)) => {
                     steps += done;
                     waiting = rest;
                 }
-                // The others take its part; it gets none before it answers.
-                None => eprintln!(
-                    "{}: ClickHouse on {url} does not answer: what is stored there waits, its tables are looked at at the next start",
-                    options.file.display()
-                ),
+                None => {
+                    eprintln!(
+                        "{}: ClickHouse on {url} does not answer: records that an earlier life has left wait for it, new ones go to the others; its tables are looked at at the next start",
+                        options.file.display()
+                    );
+                    away.push(*url);
+                }
             }
         }
         // The same change on every server is one for a person.
@@ -230,7 +232,7 @@ fn not_as_configured(options: &Options, problems: &[Problem]) -> anyhow::Error {
 }
 
 /// Whether nobody answers there. What a server has to say against us is told by what is asked next.
-async fn is_away(client: &Client) -> bool {
+pub(super) async fn is_away(client: &Client) -> bool {
     let asked = client.query("SELECT 1").fetch_one::<u8>();
     let answer = tokio::time::timeout(ANSWERS_WITHIN, asked).await;
     matches!(answer, Err(_) | Ok(Err(clickhouse::error::Error::Network(_))))
@@ -242,6 +244,7 @@ async fn apply_to_server(
     collector: &QoeCollector,
     (client, url): (&Client, &str),
     desired: &Desired,
+    away: &[&str],
 ) -> anyhow::Result<(usize, Plan)> {
     let observed = schema::observe(client, &desired.database)
         .await
@@ -253,6 +256,12 @@ async fn apply_to_server(
         }
     }
     let plan = schema::plan(desired, &observed).with_context(|| format!("ClickHouse on {url}"))?;
+    if plan.divides() && !away.is_empty() {
+        bail!(
+            "ClickHouse on {url}: its tables are divided when all servers have theirs, and {} does not answer",
+            away.join(", ")
+        );
+    }
     let (now, waiting) = plan.approved(&collector.spec.approvals);
     Ok((schema::execute(client, &now).await?, waiting))
 }

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use clickhouse::Client;
 use crds::QoeDictionary;
 use crds::dictionary::DictionarySource;
 use crds::key_values::{KeyValues, ValuesKind, values};
@@ -17,12 +18,15 @@ use crds::receiver::ClickHouseTarget;
 use dictionaries::{Gatherer, Loader, LookedUp, Object, Origin, Report, State, declare};
 
 use super::configuration::Configuration;
+use super::database::is_away;
 use crate::dictionaries::status;
 
 /// How often sources are looked at.
 const LOOK: Duration = Duration::from_secs(1);
 /// Files that are just being written are waited for so long at the start.
 const SETTLED_WITHIN: Duration = Duration::from_secs(5);
+/// What is said of servers is said under this, which is no object's name.
+const SERVERS: &str = "further servers";
 /// Bad rows of one object that are printed.
 const PRINTED_ROWS: usize = 10;
 
@@ -36,7 +40,7 @@ pub struct Dictionaries {
     documents: Vec<KeyValues>,
     gatherer: Gatherer,
     /// One for each server; the first is the one whose versions receivers follow.
-    loaders: Vec<Loader>,
+    loaders: Vec<(Client, Loader)>,
     runtime: tokio::runtime::Runtime,
     said: BTreeMap<String, String>,
 }
@@ -57,8 +61,11 @@ impl Dictionaries {
         let password = password.trim();
         let ca = target.ca_file.as_ref().map(fs::read).transpose()?;
         let client = |url: &str| schema::connect(url, &target.user, password, ca.as_deref());
-        let loader = |url| Ok(Loader::new(client(url)?, &target.database, &target.user, password));
-        let loaders: Result<Vec<Loader>, schema::ConnectError> = target.shards().map(loader).collect();
+        let loader = |url| {
+            let client = client(url)?;
+            Ok((client.clone(), Loader::new(client, &target.database, &target.user, password)))
+        };
+        let loaders: Result<Vec<_>, schema::ConnectError> = target.shards().map(loader).collect();
         Ok(Dictionaries {
             file: file.to_path_buf(),
             data: data.to_path_buf(),
@@ -117,16 +124,22 @@ impl Dictionaries {
         }
         let Some((first, further)) = self.loaders.split_first_mut() else { return Ok(Vec::new()) };
         let mut silent = Vec::new();
-        for (number, loader) in (1..).zip(further) {
-            if let Err(error) = self.runtime.block_on(loader.cycle(&objects)) {
+        for (number, (client, loader)) in (1..).zip(further) {
+            let cycle = self.runtime.block_on(async {
+                if is_away(client).await {
+                    anyhow::bail!("it does not answer");
+                }
+                Ok(loader.cycle(&objects).await?)
+            });
+            if let Err(error) = cycle {
                 silent.push(format!("dictionaries of server {number}: {error}: tried again"));
             }
         }
-        let reports = self.runtime.block_on(first.cycle(&objects))?;
+        let reports = self.runtime.block_on(first.1.cycle(&objects))?;
         if silent.is_empty() {
-            self.said.remove("servers");
+            self.said.remove(SERVERS);
         } else {
-            self.say("servers", silent.join("\n"));
+            self.say(SERVERS, silent.join("\n"));
         }
         Ok(reports)
     }

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use clickhouse::Client;
 use crds::receiver::ShardStatus;
@@ -15,9 +15,11 @@ use super::failure::Failure;
 use super::target::{Access, Target};
 use crate::journal::lock;
 
-/// All shards are closed while one of them is restarted. Who closed them may be gone before it opens them again: then
-/// the first is open after so long. It is never one that has to go.
-const ALL_CLOSED_FOR: Duration = Duration::from_secs(600);
+/// All shards are closed while one of them is restarted. Who closed them may be gone before it opens them again: they
+/// stay so for so long, and then the first, which is never one that has to go, is open for the rest of an hour. In the
+/// next hour whoever wants to restart it has another try.
+const ALL_CLOSED_S: u64 = 600;
+const CYCLE_S: u64 = 3_600;
 
 /// The shards of a configuration. Clones are the same ones: what is replaced in one is in all.
 #[derive(Clone)]
@@ -178,7 +180,8 @@ impl Inner {
     }
 
     fn is_open(&self, number: u32, shard: &Shard) -> bool {
-        let too_long = self.all_closed_since.is_some_and(|since| since.elapsed() >= ALL_CLOSED_FOR);
+        let too_long =
+            self.all_closed_since.is_some_and(|since| since.elapsed().as_secs() % CYCLE_S >= ALL_CLOSED_S);
         !shard.is_closed || (number == 0 && too_long)
     }
 
@@ -191,6 +194,8 @@ impl Inner {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn access(number: u32) -> Access {
@@ -243,8 +248,13 @@ mod tests {
         let shards = Shards::new(&accesses(2), &[0, 1], "d").unwrap();
         let turn = AtomicU32::new(0);
         assert!(shards.bind_next(&turn, |_, _| true).is_none());
-        lock(&shards.inner).all_closed_since = Instant::now().checked_sub(ALL_CLOSED_FOR);
-        shards.replace(&accesses(2), &[0, 1]).unwrap();
+        let closed_for = |seconds: u64| {
+            lock(&shards.inner).all_closed_since = Instant::now().checked_sub(Duration::from_secs(seconds));
+            shards.replace(&accesses(2), &[0, 1]).unwrap();
+            shards.bind_next(&turn, |_, _| true).is_none()
+        };
+        assert!(closed_for(ALL_CLOSED_S - 5) && closed_for(CYCLE_S + 5));
+        assert!(!closed_for(ALL_CLOSED_S) && !closed_for(CYCLE_S - 5));
         assert_eq!(shards.bind_next(&turn, |_, _| true).unwrap().1.shard, 0);
         assert_eq!(unsettled(&shards), [(0, false, 0), (1, true, 0)]);
         shards.replace(&accesses(2), &[1]).unwrap();

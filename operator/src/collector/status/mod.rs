@@ -89,7 +89,7 @@ pub struct SchemaReport {
     pub stalled: bool,
     /// Receivers of another version may run.
     pub new_version_may_run: bool,
-    /// A database that receivers store in, or would, is somebody else's: they are left as they are.
+    /// A database that receivers store in, or would, is somebody else's: none is made for it.
     pub foreign: bool,
     /// Details.
     pub state: SchemaState,
