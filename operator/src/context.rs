@@ -1,6 +1,6 @@
 //! What every reconcile shares. Holds no state of objects except what can be found out again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
@@ -56,6 +56,7 @@ pub struct Context {
     losses: Mutex<HashMap<(String, u16), Losses>>,
     volumes: Mutex<HashMap<VolumeKey, Samples>>,
     tables: Mutex<HashMap<String, Tables>>,
+    foreign: Mutex<HashSet<String>>,
     reconciles: AtomicU64,
 }
 
@@ -75,6 +76,7 @@ impl Context {
             losses: Mutex::default(),
             volumes: Mutex::default(),
             tables: Mutex::default(),
+            foreign: Mutex::default(),
             reconciles: AtomicU64::new(1),
         }
     }
@@ -148,9 +150,25 @@ impl Context {
         lock(&self.tables).remove(uid);
     }
 
+    /// Notes whether a database that a collector names was somebody else's when it said so last.
+    pub fn set_foreign(&self, uid: &str, is_foreign: bool) {
+        let mut foreign = lock(&self.foreign);
+        if is_foreign {
+            foreign.insert(uid.to_owned());
+        } else {
+            foreign.remove(uid);
+        }
+    }
+
+    /// What was noted so.
+    pub fn is_foreign(&self, uid: &str) -> bool {
+        lock(&self.foreign).contains(uid)
+    }
+
     /// Forgets which collectors are gone.
     pub fn retain_tables(&self, is_there: impl Fn(&str) -> bool) {
         lock(&self.tables).retain(|uid, _| is_there(uid));
+        lock(&self.foreign).retain(|uid| is_there(uid));
     }
 
     /// Forgets a collector that was deleted.

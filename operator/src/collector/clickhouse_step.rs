@@ -311,7 +311,8 @@ fn our_servers(
     let default_image =
         chosen.or(running.filter(|_| managed.image.is_none())).unwrap_or(&context.options.images.clickhouse);
     // What has had its tables once stays in the cluster while it, or another, does not answer.
-    let before = found.server_secret.as_ref().map_or(0, in_cluster).min(shards.count());
+    let secret = found.server_secret.as_ref().filter(|_| !found.servers.stateful_sets.is_empty());
+    let before = secret.map_or(0, in_cluster).min(shards.count());
     let in_cluster = if tables_are_there { shards.count() } else { shards.in_use.max(before) };
     Some(servers::build(&Servers {
         collector: &name,

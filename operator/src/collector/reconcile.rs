@@ -143,19 +143,16 @@ async fn work(context: &Context, object: &Collector) -> Result<Action, Reconcile
         }
         _ => None,
     };
+    let mut are_held = false;
     let validated = validated.and_then(|mut validated| {
         if let Some(step) = &looked_at {
             // A shard that takes rows is remembered first: receivers hear of it when the status is written.
             let known = step.shards.in_use.min(shards.in_use);
-            let live = found.owned.config_maps.values().find_map(shards::told);
-            shards::direct(
-                &mut validated.clickhouse,
-                &step.shards,
-                known,
-                &step.closed,
-                &step.schema.ready_shards,
-                live.as_ref().map(|told| &told.target),
-            );
+            let further = step.shards.urls.iter().take(known as usize).skip(1);
+            validated.clickhouse.further_shards = further.cloned().collect();
+            validated.clickhouse.closed_shards.clone_from(&step.closed);
+            are_held =
+                shards::are_held(&found.owned.config_maps, &validated.clickhouse, &step.schema.ready_shards);
         }
         let built = build::build(&validated, &context.options.images)
             .map_err(|error| Refused { reason: "Invalid", message: error.to_string() })?;
@@ -216,12 +213,11 @@ async fn work(context: &Context, object: &Collector) -> Result<Action, Reconcile
         if journal_volume::recreate_lost(context, &about, object, &facts.receivers, &found).await {
             return Ok(Action::requeue(SOON));
         }
-        if facts.schema.foreign {
-            // Rows must not go to somebody else's database, not even to one that the object names.
-            wanted.retain(|receiver| found.owned.stateful_sets.contains_key(&receiver.name));
+        // Rows must not go to somebody else's database, not even to one that the object names.
+        if !are_held && !facts.schema.foreign {
+            let may_run = facts.schema.new_version_may_run;
+            facts.failures.extend(make_true::make_true(context, &about, wanted, &found, may_run).await);
         }
-        let may_run = facts.schema.new_version_may_run;
-        facts.failures.extend(make_true::make_true(context, &about, wanted, &found, may_run).await);
     }
     facts.lost_lately = lost_lately(context, &object.uid().unwrap_or_default(), &facts.receivers);
     count_records(context, &namespace, &name, &facts.receivers);

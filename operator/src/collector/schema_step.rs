@@ -18,13 +18,9 @@ use schema::{Cluster, Desired, Execution, Plan, PlanError, Step};
 
 use super::dereference::Credentials;
 use super::shards::{self, Shards};
-use super::status::{SchemaReport, condition};
+use super::status::SchemaReport;
 use crate::context::Context;
 use crate::metrics::StepLabels;
-
-/// Reasons for a database that is somebody else's.
-const NOT_OURS: &str = "DatabaseNotOurs";
-const SHARED: &str = "DatabaseShared";
 
 /// How long the server may take to say what there is.
 const OBSERVE_WITHIN: Duration = Duration::from_secs(20);
@@ -102,8 +98,8 @@ impl SchemaError {
             SchemaError::Connect(_) => "ConnectionInvalid",
             SchemaError::Desired(_) => "Invalid",
             SchemaError::Silent { .. } | SchemaError::Server { .. } => "ClickHouseUnreachable",
-            SchemaError::Plan(PlanError::Foreign { .. }) => NOT_OURS,
-            SchemaError::Plan(PlanError::Shared { .. } | PlanError::Unclaimed { .. }) => SHARED,
+            SchemaError::Plan(PlanError::Foreign { .. }) => "DatabaseNotOurs",
+            SchemaError::Plan(PlanError::Shared { .. } | PlanError::Unclaimed { .. }) => "DatabaseShared",
             SchemaError::Plan(PlanError::Cluster { .. }) | SchemaError::OthersFirst => "ClusterIncomplete",
             SchemaError::Plan(_) => "CannotMigrate",
             SchemaError::Step { .. } | SchemaError::SlowStep { .. } => "StepFailed",
@@ -118,6 +114,18 @@ impl SchemaError {
             SchemaError::Connect(_) | SchemaError::Desired(_) | SchemaError::Plan(_) => true,
             _ => false,
         }
+    }
+
+    /// Whether the server has not said whose the database is.
+    fn says_nothing(&self) -> bool {
+        matches!(
+            self,
+            SchemaError::NoCredentials
+                | SchemaError::Starting
+                | SchemaError::Connect(_)
+                | SchemaError::Silent { .. }
+                | SchemaError::Server { .. }
+        )
     }
 
     /// Whether the database is somebody else's.
@@ -180,7 +188,9 @@ pub async fn converge(
         findings.push((shard, found));
     }
     findings.reverse();
-    let report = report(findings, object, servers.shards.in_use, state);
+    let uid = object.uid().unwrap_or_default();
+    let report = report(findings, &object.spec, servers.shards.in_use, context.is_foreign(&uid), state);
+    context.set_foreign(&uid, report.foreign);
     if let Some(error) = &report.state.last_error {
         let is_news = previous.is_none_or(|previous| previous.last_error.is_none());
         if is_news && report.reason != SchemaError::Starting.reason() {
@@ -229,14 +239,16 @@ async fn change(
 /// What is said of all servers together.
 fn report(
     findings: Vec<(u32, Result<Plan, SchemaError>)>,
-    object: &Collector,
+    spec: &QoeCollectorSpec,
     in_use: u32,
+    was_foreign: bool,
     mut state: SchemaState,
 ) -> SchemaReport {
-    let ready_shards = findings.iter().map(|(_, found)| found.is_ok()).collect();
+    let has_tables =
+        |found: &Result<Plan, SchemaError>| matches!(found, Ok(_) | Err(SchemaError::OthersFirst));
+    let ready_shards = findings.iter().map(|(_, found)| has_tables(found)).collect();
     let mut errors = Vec::new();
     let (mut stalled, mut foreign, mut first_reason) = (false, false, None);
-    let was_foreign = foreign_before(object);
     let mut lines: Vec<String> = Vec::new();
     for (shard, found) in &findings {
         match found {
@@ -257,12 +269,11 @@ fn report(
                 errors.push(format!("{}{error}", shards::prefix(findings.len(), *shard)));
                 stalled |= error.is_stalled();
                 // Who does not answer now does not say that it is ours.
-                let is_foreign = error.is_foreign() || was_foreign.is_some();
-                if is_foreign && *shard < in_use {
-                    foreign = true;
-                    first_reason = was_foreign.filter(|_| !error.is_foreign()).or(Some(error.reason()));
+                foreign |= *shard < in_use && (error.is_foreign() || (was_foreign && error.says_nothing()));
+                match error {
+                    SchemaError::OthersFirst => {}
+                    error => _ = first_reason.get_or_insert(error.reason()),
                 }
-                first_reason.get_or_insert(error.reason());
             }
         }
     }
@@ -283,7 +294,7 @@ fn report(
     state.version = Some(env!("CARGO_PKG_VERSION").to_owned());
     let (ready, reason, message) = match &state.plan_hash {
         None => {
-            let database = &object.spec.clickhouse.database;
+            let database = &spec.clickhouse.database;
             (true, "UpToDate", format!("the tables of database {database} are as they should be"))
         }
         Some(hash) => {
@@ -304,13 +315,6 @@ fn report(
         state,
         ready_shards,
     }
-}
-
-/// The reason that was given, if the database was somebody else's when it was looked at last.
-fn foreign_before(object: &Collector) -> Option<&'static str> {
-    let conditions = &object.status.as_ref()?.conditions;
-    let reason = &condition(conditions, "SchemaReady")?.reason;
-    [NOT_OURS, SHARED].into_iter().find(|foreign| *foreign == reason)
 }
 
 /// Drops what this collector has made on servers that are not ours; returns the number of statements.

@@ -89,27 +89,20 @@ pub fn told(config_map: &ConfigMap) -> Option<Told> {
     Some(Told { hash: hash_of(json.as_bytes()), target: config.clickhouse })
 }
 
-/// Sends receivers to the first `known` servers, nothing new to those that are `closed`. They are sent to other servers
-/// than they were only when all of these have been found to have our tables (`ready`): what is bound to a server must
-/// not go to one that happens to have its address, nor to a database that is not ours.
-pub fn direct(
-    endpoint: &mut ClickHouseEndpoint,
-    shards: &Shards,
-    known: u32,
-    closed: &[u32],
+/// Whether receivers have to stay as they are: what is wanted would send one to other servers than it stores on now,
+/// and it is not known yet (`ready`) that these have our tables. What is bound to a server must not go to one that
+/// happens to have its number, nor to a database that is not ours.
+pub fn are_held(
+    config_maps: &BTreeMap<String, ConfigMap>,
+    wanted: &ClickHouseEndpoint,
     ready: &[bool],
-    live: Option<&ClickHouseTarget>,
-) {
-    endpoint.closed_shards = closed.to_vec();
-    let are_ours = are_ours(ready, known);
-    if let Some(live) = live.filter(|_| !are_ours) {
-        endpoint.url.clone_from(&live.url);
-        endpoint.database.clone_from(&live.database);
-        endpoint.further_shards.clone_from(&live.further_shards);
-        endpoint.closed_shards.extend(known..count(live.shards().count()));
-        return;
-    }
-    endpoint.further_shards = shards.urls.iter().take(known as usize).skip(1).cloned().collect();
+) -> bool {
+    let known = 1 + count(wanted.further_shards.len());
+    let goes_elsewhere = |live: &ClickHouseTarget| {
+        let addresses = (&live.url, &live.further_shards, &live.database);
+        addresses != (&wanted.url, &wanted.further_shards, &wanted.database)
+    };
+    !are_ours(ready, known) && config_maps.values().filter_map(told).any(|told| goes_elsewhere(&told.target))
 }
 
 /// Whether the first `known` servers have our tables.
@@ -224,7 +217,7 @@ mod tests {
             url: urls[0].to_owned(),
             user: String::new(),
             password_file: "password".into(),
-            database: "live".to_owned(),
+            database: "qoestor".to_owned(),
             ca_file: None,
             further_shards: urls[1..].iter().map(|url| (*url).to_owned()).collect(),
             closed_shards: Vec::new(),
@@ -233,32 +226,41 @@ mod tests {
 
     #[test]
     fn receivers_follow_addresses_that_were_found_to_be_ours() {
-        let urls = ["x", "y", "z"].map(str::to_owned).to_vec();
-        let shards = Shards { urls, wanted: 3, in_use: 2 };
-        let directed = |known: u32, closed: &[u32], ready: &[bool], live: Option<&ClickHouseTarget>| {
-            let mut endpoint = ClickHouseEndpoint {
-                url: "x".to_owned(),
-                further_shards: Vec::new(),
+        let live = |urls: &[&str]| {
+            let target = serde_json::to_value(target(urls)).unwrap();
+            let config = serde_json::json!({
+                "collector": "main", "version": "0.5.0", "data_dir": "/data", "http": "0.0.0.0:1",
+                "clickhouse": target, "dpis": [],
+            });
+            ConfigMap {
+                data: Some([(CONFIG_KEY.to_owned(), config.to_string())].into()),
+                ..ConfigMap::default()
+            }
+        };
+        let wanted = |urls: &[&str]| {
+            let ClickHouseTarget { url, further_shards, database, .. } = target(urls);
+            ClickHouseEndpoint {
+                url,
+                further_shards,
                 closed_shards: Vec::new(),
                 user: "qoe".to_owned(),
-                database: "wanted".to_owned(),
+                database,
                 credentials_secret: "login".to_owned(),
                 ca_secret: None,
-            };
-            direct(&mut endpoint, &shards, known, closed, ready, live);
-            let mut urls = vec![endpoint.url];
-            urls.extend(endpoint.further_shards);
-            (urls.concat(), endpoint.database, endpoint.closed_shards)
+            }
         };
-        let wanted = |urls: &str, closed: &[u32]| (urls.to_owned(), "wanted".to_owned(), closed.to_vec());
-        let live = target(&["a", "b"]);
-        assert_eq!(directed(2, &[], &[true, true, false], Some(&live)), wanted("xy", &[]));
-        assert_eq!(directed(2, &[1], &[false, true, true], None), wanted("xy", &[1]), "nobody was anywhere");
-        let stays = ("ab".to_owned(), "live".to_owned(), vec![]);
-        assert_eq!(directed(2, &[], &[true, false, true], Some(&live)), stays);
-        // One that was given up is in what they know still.
-        let closed = ("ab".to_owned(), "live".to_owned(), vec![0, 1]);
-        assert_eq!(directed(1, &[0], &[false], Some(&live)), closed);
+        let maps = |all: &[&[&str]]| -> BTreeMap<String, ConfigMap> {
+            all.iter().enumerate().map(|(number, urls)| (number.to_string(), live(urls))).collect()
+        };
+        let held =
+            |all: &[&[&str]], urls: &[&str], ready: &[bool]| are_held(&maps(all), &wanted(urls), ready);
+        assert!(maps(&[&["a"]]).values().all(|map| told(map).is_some()));
+        assert!(!held(&[&["a", "b"]], &["a", "b"], &[false, false]), "they stay where they are");
+        assert!(held(&[&["a", "b"]], &["b", "a"], &[false, true]));
+        assert!(!held(&[&["a", "b"]], &["b", "a"], &[true, true]));
+        assert!(held(&[&["a", "b"], &["c"]], &["a", "b"], &[true, false]), "one is elsewhere");
+        assert!(held(&[&["a"]], &["a", "b"], &[true]), "a second that nobody has looked at");
+        assert!(!held(&[], &["a"], &[false]), "nobody is anywhere");
     }
 
     #[test]
