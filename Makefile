@@ -17,8 +17,7 @@ test: tools clickhouse ## All checks and tests, against a real ClickHouse, Kuber
 	cargo build --release --workspace --all-targets; \
 	wait $$kubernetes
 	scripts/build-images
-	@mkdir -p target; cargo test --release --workspace --no-fail-fast 2>&1 | tee target/test.log || failed=1; \
-	scripts/summary target/test.log; exit $${failed:-0}
+	@scripts/test
 
 e2e: tools clickhouse ## The Kubernetes scenarios alone; CLICKHOUSE_IMAGE=NAME pulls a real server's image for them; needs root
 	scripts/build-kubernetes >/dev/null

@@ -2,17 +2,17 @@
 
 use std::net::{TcpListener, UdpSocket};
 
-/// A port of 127.0.0.1 that is free for TCP and UDP now. Below the ephemeral range, so that no
-/// outgoing connection takes it in between.
+/// A port of 127.0.0.1 that is free for TCP and UDP now. Below those that the embedded ClickHouse chooses from, and
+/// these below the ephemeral range: neither a server nor an outgoing connection takes it in between.
 pub fn free_port() -> u16 {
     for attempt in 0..1000u32 {
         let spread = std::process::id().wrapping_mul(31).wrapping_add(attempt.wrapping_mul(7));
-        let port = 10_000 + (spread.wrapping_add(clock()) % 20_000) as u16;
+        let port = 10_000 + (spread.wrapping_add(clock()) % 10_000) as u16;
         if TcpListener::bind(("127.0.0.1", port)).is_ok() && UdpSocket::bind(("127.0.0.1", port)).is_ok() {
             return port;
         }
     }
-    panic!("no free port between 10000 and 30000");
+    panic!("no free port between 10000 and 20000");
 }
 
 fn clock() -> u32 {

@@ -3,13 +3,12 @@
 
 use std::time::Duration;
 
-use e2e::Simulator;
 use e2e::cluster::{ClickHouse, Operator, Scenario, wait_until};
 use serde_json::{Value, json};
 
 use crate::support::{
-    DEADLINE, address, collector, dpi, pod_lives, start_operator, start_operator_with, wait_condition,
-    wait_ready, wait_reason, wait_rows,
+    DEADLINE, Sending, address, collector, dpi, pod_lives, start_operator, start_operator_with,
+    wait_condition, wait_ready, wait_reason, wait_rows,
 };
 
 /// Every fault in turn on one collector while a DPI sends.
@@ -21,7 +20,7 @@ pub fn faults_around_the_operator(scenario: &Scenario) {
     wait_ready(scenario);
     let lives = pod_lives(scenario);
     let to = address(scenario, 0, 1500);
-    let sender = Simulator::start(&["--to", &to, "--records", "1500000", "--rate", "5000"]);
+    let sending = Sending::start(&to, 5_000);
 
     // Killed: the next one takes the Lease when it runs out.
     operator.kill();
@@ -70,7 +69,7 @@ pub fn faults_around_the_operator(scenario: &Scenario) {
     wait_ready(scenario);
 
     assert_eq!(pod_lives(scenario), lives, "a receiver was restarted");
-    let sent = sender.finish(10 * DEADLINE);
+    let sent = sending.finish();
     wait_rows(&clickhouse, "fullflow", 0, sent.records);
 }
 

@@ -1,8 +1,12 @@
 //! What scenarios share: collectors as YAML, their status as numbers, senders. No scenario's own checks.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use e2e::cluster::{ClickHouse, Operator, Scenario, wait_until};
+use e2e::{Sent, Simulator};
 use serde_json::{Value, json};
 
 /// The usual deadline: ten times what a quiet machine needs.
@@ -160,4 +164,36 @@ pub fn events(scenario: &Scenario) -> String {
         format!("{} {} {}\n", text("type"), text("reason"), text("note"))
     };
     all.iter().map(line).collect()
+}
+
+/// Records that are sent until it is told to stop: one sender after another.
+pub struct Sending {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<Sent>,
+}
+
+impl Sending {
+    /// So many records a second to this address.
+    pub fn start(to: &str, rate: u64) -> Sending {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (to, told) = (to.to_string(), stop.clone());
+        let thread = std::thread::spawn(move || {
+            let mut runs = Vec::new();
+            let (records, rate) = ((rate * 5).to_string(), rate.to_string());
+            while !told.load(Ordering::Relaxed) {
+                let seed = (runs.len() + 1).to_string();
+                let run =
+                    ["--to", &to, "--records", &records, "--rate", &rate, "--seed", &seed, "--announce-end"];
+                runs.push(Simulator::start(&run).finish(DEADLINE));
+            }
+            Sent::sum(&runs)
+        });
+        Sending { stop, thread }
+    }
+
+    /// What was sent in all.
+    pub fn finish(self) -> Sent {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap()
+    }
 }

@@ -4,9 +4,9 @@ use e2e::Simulator;
 use e2e::cluster::Scenario;
 use serde_json::json;
 
-use super::{Sending, start_operator, wait_at_least, wait_count};
+use super::{start_operator, wait_at_least, wait_count};
 use crate::smoke_servers;
-use crate::support::{DEADLINE, dpi, wait_ready, wait_reason};
+use crate::support::{DEADLINE, Sending, dpi, wait_ready, wait_reason};
 
 const LOCAL: &str = "SELECT count() FROM qoestor.fullflow_local";
 

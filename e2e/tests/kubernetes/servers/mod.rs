@@ -9,12 +9,7 @@ pub mod minimal;
 pub mod shards;
 pub mod users;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
-
 use e2e::cluster::{Managed, Operator, Scenario, clickhouse_image, wait_until};
-use e2e::{Sent, Simulator};
 use serde_json::{Value, json};
 
 use crate::support::{DEADLINE, dpi, start_operator_with};
@@ -64,36 +59,4 @@ pub fn wait_at_least(servers: &Managed<'_>, shard: u32, sql: &str, number: u64) 
 /// The uid of an object, to tell whether it is still the same.
 pub fn uid(scenario: &Scenario, kind: &str, name: &str) -> String {
     scenario.get(kind, name).unwrap()["metadata"]["uid"].as_str().unwrap_or_default().to_string()
-}
-
-/// Records that are sent until it is told to stop: one sender after another.
-pub struct Sending {
-    stop: Arc<AtomicBool>,
-    thread: JoinHandle<Sent>,
-}
-
-impl Sending {
-    /// So many records a second to this address.
-    pub fn start(to: &str, rate: u64) -> Sending {
-        let stop = Arc::new(AtomicBool::new(false));
-        let (to, told) = (to.to_string(), stop.clone());
-        let thread = std::thread::spawn(move || {
-            let mut runs = Vec::new();
-            let (records, rate) = ((rate * 5).to_string(), rate.to_string());
-            while !told.load(Ordering::Relaxed) {
-                let seed = (runs.len() + 1).to_string();
-                let run =
-                    ["--to", &to, "--records", &records, "--rate", &rate, "--seed", &seed, "--announce-end"];
-                runs.push(Simulator::start(&run).finish(DEADLINE));
-            }
-            Sent::sum(&runs)
-        });
-        Sending { stop, thread }
-    }
-
-    /// What was sent in all.
-    pub fn finish(self) -> Sent {
-        self.stop.store(true, Ordering::Relaxed);
-        self.thread.join().unwrap()
-    }
 }

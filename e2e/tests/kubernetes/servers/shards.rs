@@ -6,8 +6,10 @@ use e2e::Simulator;
 use e2e::cluster::{Managed, Scenario, wait_until};
 use serde_json::json;
 
-use super::{Sending, collector, start_operator, wait_at_least, wait_count, wait_rows};
-use crate::support::{DEADLINE, address, main_collector, pod_lives, wait_condition, wait_ready, wait_reason};
+use super::{collector, start_operator, wait_at_least, wait_count, wait_rows};
+use crate::support::{
+    DEADLINE, Sending, address, main_collector, pod_lives, wait_condition, wait_ready, wait_reason,
+};
 
 const LOCAL: &str = "SELECT count() FROM qoestor.fullflow_local";
 /// How long a shard is away.
