@@ -176,7 +176,7 @@ fn the_manuals_rights_suffice() {
     // Killed while inserts and flushes are under way; what became of them is asked at the next start.
     let to = format!("127.0.0.1:{}", ports[0]);
     let run =
-        ["--to", &to, "--records", "200000", "--rate", "50000", "--subscribers", "2000", "--hosts", "20000"];
+        ["--to", &to, "--records", "200000", "--rate", "20000", "--subscribers", "2000", "--hosts", "20000"];
     let mut sender = Simulator::start(&run);
     wait_for("the first rows", LONG, || {
         (number(&server, "SELECT count() FROM qoestor.fullflow") > 0).then_some(())
