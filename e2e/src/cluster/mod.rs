@@ -15,6 +15,7 @@ mod namespace;
 mod network;
 mod objects;
 mod operator;
+mod person;
 mod report;
 mod requirements;
 mod scenario;
@@ -39,7 +40,7 @@ pub use network::NODE_ADDRESS;
 pub use operator::Operator;
 pub use requirements::clickhouse_image;
 pub use scenario::Scenario;
-pub use volumes::{SMALL_STORAGE_CLASS, STORAGE_CLASS};
+pub use volumes::{FIXED_STORAGE_CLASS, SMALL_STORAGE_CLASS, STORAGE_CLASS};
 pub use wait::{stays, wait_until};
 
 use daemons::Daemons;

@@ -23,6 +23,8 @@ pub const STORAGE_CLASS: &str = "local";
 /// The StorageClass whose volumes are file systems in memory, of the claim's size to the byte: they fill up.
 /// What is in them counts as memory of the container that wrote it.
 pub const SMALL_STORAGE_CLASS: &str = "small";
+/// As the default one, but its volumes keep the size that they were made with.
+pub const FIXED_STORAGE_CLASS: &str = "fixed";
 const PAUSE: Duration = Duration::from_secs(1);
 
 pub(super) struct Volumes {
@@ -67,13 +69,13 @@ pub(super) fn storage_classes() -> serde_json::Value {
             },
             "provisioner": "kubernetes.io/no-provisioner",
             "volumeBindingMode": "WaitForFirstConsumer",
-            "allowVolumeExpansion": true,
+            "allowVolumeExpansion": name != FIXED_STORAGE_CLASS,
         })
     };
     json!({
         "apiVersion": "v1",
         "kind": "List",
-        "items": [class(STORAGE_CLASS, true), class(SMALL_STORAGE_CLASS, false)],
+        "items": [class(STORAGE_CLASS, true), class(SMALL_STORAGE_CLASS, false), class(FIXED_STORAGE_CLASS, false)],
     })
 }
 
@@ -140,7 +142,7 @@ impl Claim {
         let (namespace, name, uid) = (claim.namespace()?, claim.name_any(), claim.uid()?);
         let spec = claim.spec?;
         let class = spec.storage_class_name?;
-        if class != STORAGE_CLASS && class != SMALL_STORAGE_CLASS {
+        if ![STORAGE_CLASS, SMALL_STORAGE_CLASS, FIXED_STORAGE_CLASS].contains(&class.as_str()) {
             return None;
         }
         let asked = spec.resources?.requests?.remove("storage")?;

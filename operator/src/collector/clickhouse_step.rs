@@ -17,7 +17,7 @@ use super::fits::shortages;
 use super::leave::{Leave, leave};
 use super::receivers::Seen;
 use super::schema_step::{self, Servers as SchemaServers};
-use super::servers::resources::{DEFAULT_IMAGE_ANNOTATION, Servers, ServersResources, in_cluster};
+use super::servers::resources::{IMAGE_ANNOTATION, Servers, ServersResources, in_cluster};
 use super::servers::roll::{self, Decision, Server};
 use super::servers::{self, SHARD_LABEL};
 use super::shards::{self, Shards, Told};
@@ -269,6 +269,10 @@ fn give_up(
             Leave::Waits(words) => {
                 messages.insert(shard, words);
             }
+            // One hash at a time is shown, and tables come first.
+            Leave::Approval { effect, .. } if schema.state.plan_hash.is_some() => {
+                messages.insert(shard, format!("{effect}; waits for the changes of tables"));
+            }
             Leave::Approval { hash, effect } => {
                 let words = format!("shard {shard} is not wanted any more: {effect}");
                 schema.state.pending.truncate(MAX_PENDING_STEPS - 1);
@@ -279,7 +283,7 @@ fn give_up(
                     statement: shorten(&effect, MAX_STATEMENT),
                 });
                 schema.state.pending_count += 1;
-                schema.state.plan_hash.get_or_insert_with(|| hash.clone());
+                schema.state.plan_hash = Some(hash.clone());
                 facts.waits_for_a_person = Some((
                     "ApprovalNeeded",
                     format!("{words}. Add {hash} to spec.approvals, wait, or take the change back"),
@@ -302,14 +306,8 @@ fn our_servers(
     let managed = managed_of(object)?;
     let passwords = found.passwords.as_ref()?;
     let (name, namespace) = (object.name_any(), object.namespace().unwrap_or_default());
-    // A newer operator would choose a newer one: that restarts nobody unasked.
-    // A StatefulSet may just be replaced: then another one tells, or the pods that go on without.
-    let chosen =
-        found.servers.stateful_sets.values().find_map(|set| set.annotations().get(DEFAULT_IMAGE_ANNOTATION));
-    let running =
-        found.server_pods.iter().find_map(|pod| pod.spec.as_ref()?.containers.first()?.image.as_ref());
-    let default_image =
-        chosen.or(running.filter(|_| managed.image.is_none())).unwrap_or(&context.options.images.clickhouse);
+    let image = managed.image.as_ref().or_else(|| kept_image(object, found));
+    let image = image.unwrap_or(&context.options.images.clickhouse);
     // What has had its tables once stays in the cluster while it, or another, does not answer.
     let secret = found.server_secret.as_ref().filter(|_| !found.servers.stateful_sets.is_empty());
     let before = secret.map_or(0, in_cluster).min(shards.count());
@@ -320,13 +318,23 @@ fn our_servers(
         uid: &object.uid().unwrap_or_default(),
         database: &object.spec.clickhouse.database,
         managed,
-        default_image,
+        image,
         images: &context.options.images,
         count: shards.count(),
         in_cluster,
         interserver: &passwords.interserver,
         logins: &passwords.logins,
     }))
+}
+
+/// The image that servers with rows have, if the object names none: another operator would choose another one, and
+/// restart them unasked, or let an older server read what a newer one has written.
+fn kept_image<'a>(object: &Collector, found: &'a Found) -> Option<&'a String> {
+    object.status.as_ref()?.schema.as_ref()?.version.as_ref()?;
+    let live = found.servers.stateful_sets.values().find_map(facts::image);
+    // A StatefulSet may just be replaced.
+    let noted = || found.servers.config_maps.values().find_map(|map| map.annotations().get(IMAGE_ANNOTATION));
+    live.or_else(noted)
 }
 
 fn states(

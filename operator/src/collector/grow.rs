@@ -14,47 +14,74 @@ use super::growth::{self, Growth, Replace};
 use crate::FIELD_MANAGER;
 use crate::context::Context;
 
-/// Grows claims if more is wanted; true if the StatefulSet was deleted and has to be applied again: its claim templates
-/// cannot be changed. Its pod goes on unless it lacks a volume.
+/// Applies a StatefulSet with its volumes. Claims grow at any time: a full volume may be what its turn waits for. The
+/// rest is applied when `is_its_turn`, also if a claim cannot grow.
 ///
 /// # Errors
 /// The API server refuses, for example because the storage class cannot grow volumes.
-pub async fn grow(
+pub async fn apply_with_volumes(
+    context: &Context,
+    about: &ObjectReference,
+    mut wanted: StatefulSet,
+    live: Option<&StatefulSet>,
+    claims: &[PersistentVolumeClaim],
+    is_its_turn: bool,
+) -> Result<(), ApplyError> {
+    let (replace, grown) = match live {
+        Some(live) => grow(context, about, &mut wanted, live, claims).await,
+        None => (Replace::Not, Ok(())),
+    };
+    // One that is being deleted is made again by the next reconcile.
+    let is_going = live.is_some_and(|live| live.metadata.deletion_timestamp.is_some());
+    if !is_its_turn || is_going {
+        return grown;
+    }
+    match (replace, live) {
+        (Replace::AroundPod, Some(live)) => {
+            apply::delete(context, about, live, PropagationPolicy::Orphan).await?
+        }
+        (Replace::WithPod, Some(live)) => {
+            apply::delete(context, about, live, PropagationPolicy::Foreground).await?;
+        }
+        (Replace::Not, _) | (_, None) => {
+            apply::apply(context, about, &wanted, live).await?;
+        }
+    }
+    grown
+}
+
+/// Grows claims if more is wanted; how the StatefulSet has to be replaced for it, whose claim templates cannot be changed,
+/// and the first failure. What is impossible is told, and `wanted` gets the live templates.
+async fn grow(
     context: &Context,
     about: &ObjectReference,
     wanted: &mut StatefulSet,
     live: &StatefulSet,
     claims: &[PersistentVolumeClaim],
-) -> Result<bool, ApplyError> {
-    match growth::growth(wanted, Some(live), claims) {
-        Growth::None => Ok(false),
+) -> (Replace, Result<(), ApplyError>) {
+    let (growing, replace) = match growth::growth(wanted, Some(live), claims) {
+        Growth::None => return (Replace::Not, Ok(())),
         Growth::Refused(message) => {
             context.events.warning(about, "VolumeNotChanged", &message).await;
-            // The rest of the object is applied all the same.
             growth::keep_claims(wanted, live);
             build::note_applied_hash(wanted);
-            Ok(false)
+            return (Replace::Not, Ok(()));
         }
-        Growth::Grow { claims: growing, replace } => {
-            for (name, size) in &growing {
-                let Some(claim) = claims.iter().find(|claim| claim.name_any() == *name) else { continue };
-                let body = serde_json::json!({"spec": {"resources": {"requests": {"storage": size}}}});
-                patch_claim(context, claim, &body).await?;
-                context
-                    .events
-                    .normal(about, "VolumeGrows", &format!("the volume {name} grows to {size}"))
-                    .await;
+        Growth::Grow { claims, replace } => (claims, replace),
+    };
+    let mut grown = Ok(());
+    for (name, size) in &growing {
+        let Some(claim) = claims.iter().find(|claim| claim.name_any() == *name) else { continue };
+        let body = serde_json::json!({"spec": {"resources": {"requests": {"storage": size}}}});
+        match patch_claim(context, claim, &body).await {
+            Ok(()) => {
+                let note = format!("the volume {name} grows to {size}");
+                context.events.normal(about, "VolumeGrows", &note).await;
             }
-            match replace {
-                Replace::Not => {}
-                Replace::AroundPod => apply::delete(context, about, live, PropagationPolicy::Orphan).await?,
-                Replace::WithPod => {
-                    apply::delete(context, about, live, PropagationPolicy::Foreground).await?
-                }
-            }
-            Ok(replace != Replace::Not)
+            Err(error) => grown = grown.and(Err(error)),
         }
     }
+    (replace, grown)
 }
 
 async fn patch_claim(

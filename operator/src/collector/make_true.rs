@@ -8,7 +8,7 @@ use super::apply::{self, ApplyError, apply, delete_others};
 use super::build::{self, ReceiverResources};
 use super::dereference::{Found, Owned};
 use super::facts;
-use super::grow::grow;
+use super::grow::apply_with_volumes;
 use super::roll::{self, Decision};
 use crate::context::Context;
 
@@ -54,7 +54,7 @@ async fn one(
         config_map,
         service_account,
         service,
-        mut stateful_set,
+        stateful_set,
         disruption_budget,
     } = receiver;
     let Owned { stateful_sets, services, config_maps, service_accounts, budgets } = &found.owned;
@@ -72,18 +72,9 @@ async fn one(
         apply(context, about, &service, live).await?;
     }
     apply(context, about, &disruption_budget, budgets.get(&name)).await?;
-    let live = stateful_sets.get(&name);
-    if decision == Decision::Wait {
-        return Ok(());
-    }
-    if let Some(live) = live
-        && grow(context, about, &mut stateful_set, live, &found.claims).await?
-    {
-        // It goes without its pod, which takes a moment; the next reconcile makes it again.
-        return Ok(());
-    }
-    apply(context, about, &stateful_set, live).await?;
-    Ok(())
+    let is_its_turn = decision == Decision::Apply;
+    apply_with_volumes(context, about, stateful_set, stateful_sets.get(&name), &found.claims, is_its_turn)
+        .await
 }
 
 /// What carries our labels and belongs to no wanted DPI goes. Claims stay: they are the journals.

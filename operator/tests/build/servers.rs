@@ -48,7 +48,7 @@ fn built(managed: &Managed, count: u32, in_cluster: u32) -> ServersResources {
         uid: "00000000-0000-4000-8000-000000000001",
         database: "qoestor",
         managed,
-        default_image: "clickhouse/clickhouse-server:26.7",
+        image: managed.image.as_deref().unwrap_or("clickhouse/clickhouse-server:26.7"),
         images: &images(),
         count,
         in_cluster,

@@ -1,18 +1,18 @@
 //! Cold storage: added to a collector that had none, rows that move to it, and a change of when they do.
 
 use e2e::Simulator;
-use e2e::cluster::{Managed, SMALL_STORAGE_CLASS, Scenario, wait_until};
+use e2e::cluster::{Managed, SMALL_STORAGE_CLASS, Scenario, clickhouse_image, wait_until};
 use serde_json::json;
 
-use super::{collector, start_operator, wait_count, wait_rows};
-use crate::support::{DEADLINE, address, main_collector, wait_ready};
+use super::{collector, image_with_tag, start_operator, wait_count, wait_image, wait_rows};
+use crate::support::{DEADLINE, address, main_collector, start_operator_with, wait_ready};
 
 const COLD: &str = "SELECT sum(rows) FROM system.parts WHERE active AND database = 'qoestor' AND table = 'fullflow' \
                     AND disk_name = 'cold'";
 
 /// The same table before and after; what moves is told by the disks of parts.
 pub fn rows_move_to_a_volume_that_comes_later(scenario: &Scenario) {
-    let _operator = start_operator(scenario);
+    let mut operator = start_operator(scenario);
     let mut object = collector();
     // Of their own size: rows move by themselves once less than a tenth of the node's disk is free.
     let volume = json!({"size": "512Mi", "storageClassName": SMALL_STORAGE_CLASS});
@@ -33,6 +33,10 @@ pub fn rows_move_to_a_volume_that_comes_later(scenario: &Scenario) {
     let message = crate::support::wait_condition(scenario, "Stalled", "True").1;
     assert!(message.contains("spec.tables.fullflow.moveToColdAfter"), "{message}");
 
+    // By an operator that would choose another image: the StatefulSet is made anew with the one that it had.
+    operator.stop(DEADLINE);
+    let other = image_with_tag(scenario, "29.1.1");
+    let _operator = start_operator_with(scenario, &["--clickhouse-image", &other]);
     object["spec"]["clickhouse"]["managed"]["storage"]["cold"] = volume;
     scenario.apply(&object.to_string());
     wait_until("the cold volume's claim", DEADLINE, || {
@@ -40,6 +44,7 @@ pub fn rows_move_to_a_volume_that_comes_later(scenario: &Scenario) {
         if claim["status"]["phase"] == "Bound" { Ok(()) } else { Err(claim["status"].to_string()) }
     });
     wait_ready(scenario);
+    wait_image(scenario, &clickhouse_image());
     wait_count(&servers, 0, COLD, first.records);
     wait_rows(&servers, first.records);
     let same =

@@ -5,13 +5,12 @@ use e2e::Simulator;
 use e2e::cluster::{Managed, NODE, Scenario, wait_until};
 use serde_json::json;
 
-use super::{collector, start_operator, uid, wait_at_least, wait_rows};
+use super::{POD, collector, image_with_tag, start_operator, uid, wait_at_least, wait_image, wait_rows};
 use crate::support::{
     DEADLINE, address, condition, events, main_collector, pod_lives, wait_condition, wait_ready,
 };
 
 const COUNT: &str = "SELECT count() FROM qoestor.fullflow";
-const POD: &str = "main-clickhouse-0-0";
 
 /// For a scenario that runs alone: the node takes no pods for a moment.
 pub fn a_server_comes_back_under_load(scenario: &Scenario) {
@@ -80,24 +79,4 @@ pub fn a_server_comes_back_under_load(scenario: &Scenario) {
         lives.iter().filter(|life| life.contains("main-dpi-0-0")).cloned().collect::<Vec<_>>()
     };
     assert_eq!(receiver(&pod_lives(scenario)), receiver(&lives), "{}", events(scenario));
-}
-
-/// The server's image under another tag, as a newer version would be named.
-fn image_with_tag(scenario: &Scenario, tag: &str) -> String {
-    let image = e2e::cluster::clickhouse_image();
-    let (name, _) = image.rsplit_once(':').unwrap();
-    let other = format!("{name}:{tag}");
-    scenario.cluster.tag_image(&image, &other).unwrap();
-    other
-}
-
-fn wait_image(scenario: &Scenario, image: &str) {
-    wait_until(&format!("a server of {image}"), DEADLINE, || {
-        let pod = scenario.get("pod", POD)?;
-        if pod["spec"]["containers"][0]["image"] == image {
-            Ok(())
-        } else {
-            Err(main_collector(scenario)?["status"]["shards"].to_string())
-        }
-    });
 }

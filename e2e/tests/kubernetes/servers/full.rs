@@ -2,9 +2,9 @@
 
 use e2e::Simulator;
 use e2e::cluster::{Managed, SMALL_STORAGE_CLASS, Scenario, wait_until};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{collector, start_operator, wait_rows};
+use super::{collector, image_with_tag, start_operator, wait_image, wait_rows};
 use crate::support::{DEADLINE, address, main_collector, stream_of, wait_condition, wait_ready};
 
 /// Nothing is lost, and receiving goes on meanwhile.
@@ -21,9 +21,40 @@ pub fn a_full_volume_grows(scenario: &Scenario) {
     let before = Simulator::start(&["--to", &to, "--records", "10000", "--seed", "1"]).finish(DEADLINE);
     wait_rows(&servers, before.records);
 
-    // Something else fills what there is.
     servers
         .query(0, "CREATE TABLE default.filler (x String CODEC(NONE)) ENGINE = MergeTree ORDER BY tuple()");
+    fill(&servers);
+    let sent = Simulator::start(&["--to", &to, "--records", "300000", "--seed", "2"]).finish(DEADLINE);
+    wait_full(scenario);
+    wait_condition(scenario, "ReceiversReady", "True");
+
+    grow(scenario, &mut object, "512Mi");
+    wait_rows(&servers, before.records + sent.records);
+    wait_ready(scenario);
+    wait_condition(scenario, "NothingLost", "True");
+    let restarts = servers.pod(0).unwrap()["status"]["containerStatuses"][0]["restartCount"].clone();
+    assert_eq!(restarts, 0, "a volume grows without a restart");
+
+    // Full again, and another image besides, which waits until nothing is under way: growth does not wait for it.
+    fill(&servers);
+    let more = Simulator::start(&["--to", &to, "--records", "100000", "--seed", "3"]).finish(DEADLINE);
+    wait_full(scenario);
+    let image = image_with_tag(scenario, "26.8.3");
+    object["spec"]["clickhouse"]["managed"]["image"] = json!(image);
+    scenario.apply(&object.to_string());
+    wait_until("a server whose turn it is", DEADLINE, || {
+        let message = main_collector(scenario)?["status"]["shards"][0]["message"].to_string();
+        if message.contains("is going to be restarted") { Ok(()) } else { Err(message) }
+    });
+    grow(scenario, &mut object, "768Mi");
+    wait_image(scenario, &image);
+    wait_ready(scenario);
+    wait_rows(&servers, before.records + sent.records + more.records);
+    wait_condition(scenario, "NothingLost", "True");
+}
+
+/// Something else takes what there is.
+fn fill(servers: &Managed<'_>) {
     wait_until("a full volume", DEADLINE, || {
         let sql = "INSERT INTO default.filler SELECT randomString(1000000) FROM numbers(8)";
         match servers.try_query(0, sql) {
@@ -32,28 +63,22 @@ pub fn a_full_volume_grows(scenario: &Scenario) {
             Err(refused) => Err(refused),
         }
     });
-    let sent = Simulator::start(&["--to", &to, "--records", "300000", "--seed", "2"]).finish(DEADLINE);
+}
+
+fn wait_full(scenario: &Scenario) {
     wait_until("records that wait, and the reason", DEADLINE, || {
         let stream = stream_of(&main_collector(scenario)?, 0, "fullflow")?;
         let waits = stream["waiting"].as_u64().unwrap_or(0) > 0;
         let said = stream["lastError"].as_str().unwrap_or_default().contains("243");
         if waits && said { Ok(()) } else { Err(stream.to_string()) }
     });
-    wait_condition(scenario, "ReceiversReady", "True");
+}
 
-    object["spec"]["clickhouse"]["managed"]["storage"]["hot"]["size"] = json!("512Mi");
+fn grow(scenario: &Scenario, object: &mut Value, size: &str) {
+    object["spec"]["clickhouse"]["managed"]["storage"]["hot"]["size"] = json!(size);
     scenario.apply(&object.to_string());
     wait_until("the larger claim", DEADLINE, || {
         let claim = scenario.get("pvc", "hot-main-clickhouse-0-0")?;
-        if claim["status"]["capacity"]["storage"] == "512Mi" {
-            Ok(())
-        } else {
-            Err(claim["status"].to_string())
-        }
+        if claim["status"]["capacity"]["storage"] == size { Ok(()) } else { Err(claim["status"].to_string()) }
     });
-    wait_rows(&servers, before.records + sent.records);
-    wait_ready(scenario);
-    wait_condition(scenario, "NothingLost", "True");
-    let restarts = servers.pod(0).unwrap()["status"]["containerStatuses"][0]["restartCount"].clone();
-    assert_eq!(restarts, 0, "a volume grows without a restart");
 }

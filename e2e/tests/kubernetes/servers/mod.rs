@@ -12,7 +12,10 @@ pub mod users;
 use e2e::cluster::{Managed, Operator, Scenario, clickhouse_image, wait_until};
 use serde_json::{Value, json};
 
-use crate::support::{DEADLINE, dpi, start_operator_with};
+use crate::support::{DEADLINE, dpi, main_collector, start_operator_with};
+
+/// The first server's pod.
+pub const POD: &str = "main-clickhouse-0-0";
 
 /// An operator whose servers run the test's image.
 pub fn start_operator(scenario: &Scenario) -> Operator {
@@ -59,4 +62,25 @@ pub fn wait_at_least(servers: &Managed<'_>, shard: u32, sql: &str, number: u64) 
 /// The uid of an object, to tell whether it is still the same.
 pub fn uid(scenario: &Scenario, kind: &str, name: &str) -> String {
     scenario.get(kind, name).unwrap()["metadata"]["uid"].as_str().unwrap_or_default().to_string()
+}
+
+/// The server's image under another tag, as a newer version would be named.
+pub fn image_with_tag(scenario: &Scenario, tag: &str) -> String {
+    let image = clickhouse_image();
+    let (name, _) = image.rsplit_once(':').unwrap();
+    let other = format!("{name}:{tag}");
+    scenario.cluster.tag_image(&image, &other).unwrap();
+    other
+}
+
+/// Waits until the first server's pod has an image.
+pub fn wait_image(scenario: &Scenario, image: &str) {
+    wait_until(&format!("a server of {image}"), DEADLINE, || {
+        let pod = scenario.get("pod", POD)?;
+        if pod["spec"]["containers"][0]["image"] == image {
+            Ok(())
+        } else {
+            Err(main_collector(scenario)?["status"]["shards"].to_string())
+        }
+    });
 }

@@ -6,7 +6,7 @@ use kube::ResourceExt;
 
 use super::super::apply::{self, ApplyError, apply, delete_others};
 use super::super::dereference::{Found, Owned};
-use super::super::grow::grow;
+use super::super::grow::apply_with_volumes;
 use super::resources::{ServersResources, ShardResources};
 use super::roll::Decision;
 use crate::context::Context;
@@ -57,28 +57,17 @@ async fn one(
     decision: Decision,
     found: &Found,
 ) -> Result<(), ApplyError> {
-    let ShardResources { shard: _, config_map, mut stateful_set, disruption_budget } = shard;
+    let ShardResources { shard: _, config_map, stateful_set, disruption_budget } = shard;
     let Owned { stateful_sets, config_maps, budgets, .. } = &found.servers;
     let name = stateful_set.name_any();
     apply(context, about, &disruption_budget, budgets.get(&name)).await?;
-    let live = stateful_sets.get(&name);
-    if decision != Decision::Apply {
-        return Ok(());
+    let is_its_turn = decision == Decision::Apply;
+    if is_its_turn {
+        // With its pod: the configuration names volumes that another pod may not have.
+        apply(context, about, &config_map, config_maps.get(&name)).await?;
     }
-    // With its pod: the configuration names volumes that another pod may not have.
-    apply(context, about, &config_map, config_maps.get(&name)).await?;
-    if live.is_some_and(|live| live.metadata.deletion_timestamp.is_some()) {
-        // It is made again when it has gone with its pod.
-        return Ok(());
-    }
-    if let Some(live) = live
-        && grow(context, about, &mut stateful_set, live, &found.server_claims).await?
-    {
-        // It goes without its pod, which takes a moment; the next reconcile makes it again.
-        return Ok(());
-    }
-    apply(context, about, &stateful_set, live).await?;
-    Ok(())
+    let (live, claims) = (stateful_sets.get(&name), &found.server_claims);
+    apply_with_volumes(context, about, stateful_set, live, claims, is_its_turn).await
 }
 
 /// Deletes what belongs to servers that are not wanted any more.

@@ -80,7 +80,7 @@ fn container(servers: &Servers<'_>) -> Container {
     };
     Container {
         name: "clickhouse".to_owned(),
-        image: Some(servers.managed.image.as_deref().unwrap_or(servers.default_image).to_owned()),
+        image: Some(servers.image.to_owned()),
         image_pull_policy: Some(images.pull_policy.clone()),
         // The image's start would write a user of its own into a directory that is ours.
         env: Some(vec![EnvVar {

@@ -13,9 +13,8 @@ use super::super::parts;
 use super::super::validated::Images;
 use super::{cluster_xml, labels, metadata, server_xml, services, stateful_set, users_xml};
 
-/// Annotation of a StatefulSet: the image that was the default when it was made. It stays the default of that object,
-/// whatever a newer operator would choose.
-pub const DEFAULT_IMAGE_ANNOTATION: &str = "qoeplane.io/default-image";
+/// Annotation of a server's ConfigMap, which outlives its StatefulSet when that is replaced: the server's image.
+pub const IMAGE_ANNOTATION: &str = "qoeplane.io/image";
 
 /// Key of a server's configuration in its ConfigMap, and name of the file.
 pub(super) const SERVER_KEY: &str = "qoeplane.xml";
@@ -36,8 +35,8 @@ pub struct Servers<'a> {
     pub database: &'a str,
     /// What the object says of its servers.
     pub managed: &'a Managed,
-    /// Image of the servers if the object names none.
-    pub default_image: &'a str,
+    /// Image of the servers.
+    pub image: &'a str,
     /// How images are fetched.
     pub images: &'a Images,
     /// How many servers there are: those that are wanted, and those that still have to go.
@@ -130,10 +129,10 @@ fn shard(servers: &Servers<'_>, number: u32) -> ShardResources {
         data: Some([(SERVER_KEY.to_owned(), server_xml::write(servers.managed, number))].into()),
         ..ConfigMap::default()
     };
+    let annotations = config_map.metadata.annotations.get_or_insert_default();
+    annotations.insert(IMAGE_ANNOTATION.to_owned(), servers.image.to_owned());
     note_applied_hash(&mut config_map);
     let mut stateful_set = stateful_set::build(servers, number);
-    let annotations = stateful_set.metadata.annotations.get_or_insert_default();
-    annotations.insert(DEFAULT_IMAGE_ANNOTATION.to_owned(), servers.default_image.to_owned());
     parts::note_template(&mut stateful_set);
     let selector = labels::selector(servers.collector, number);
     let mut disruption_budget = parts::disruption_budget(metadata::of_shard(servers, number), selector);

@@ -38,7 +38,8 @@ pub enum Decision {
 
 /// One decision for each server, in the same order.
 pub fn decide(servers: &[Server]) -> Vec<Decision> {
-    let mut busy = servers.iter().any(|server| server.exists && server.current && !server.ready);
+    // One that is not there is just being made, or made again.
+    let mut busy = servers.iter().any(|server| !server.ready && (server.current || !server.exists));
     let broken_first = servers.iter().any(|server| server.exists && !server.current && !server.ready);
     let mut decisions = Vec::new();
     for server in servers {
@@ -94,5 +95,12 @@ mod tests {
         let mut all = vec![server(false, false, false); 2];
         all.iter_mut().for_each(|server| server.exists = false);
         assert_eq!(decide(&all), [Apply, Apply]);
+    }
+
+    #[test]
+    fn one_that_is_made_again_is_waited_for() {
+        let mut all = [server(false, false, true), server(false, true, false)];
+        all[0].exists = false;
+        assert_eq!(decide(&all), [Apply, Wait]);
     }
 }
