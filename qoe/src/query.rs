@@ -44,6 +44,9 @@ pub struct Statement {
     /// Output format for a statement without FORMAT
     #[arg(long, default_value = "PrettyCompactMonoBlock")]
     pub format: String,
+    /// Database of names that name none [default: the collector's; `system` where that does not exist]
+    #[arg(long, value_name = "NAME")]
+    pub database: Option<String>,
 }
 
 impl Statement {
@@ -82,7 +85,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let sql = options.statement.sql()?;
     let password = connection.password()?;
     let question = Question {
-        database: &connection.database,
+        database: options.statement.database.as_ref().unwrap_or(&connection.database),
         format: &options.statement.format,
         user: &connection.user,
         password: &password,

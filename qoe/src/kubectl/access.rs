@@ -138,7 +138,7 @@ mod tests {
         assert!(refused(409).contains("try again"));
         assert!(refused(422).ends_with("its words"));
         let code = UpgradeConnectionError::ProtocolSwitch(::http::StatusCode::FORBIDDEN);
-        let forward = explain("create", "pods/portforward", "isp", Error::UpgradeConnection(code));
-        assert!(forward.to_string().ends_with("the right to create pods/portforward"), "{forward}");
+        let forward = explain("get and create", "pods/portforward", "isp", Error::UpgradeConnection(code));
+        assert!(forward.to_string().ends_with("the right to get and create pods/portforward"), "{forward}");
     }
 }

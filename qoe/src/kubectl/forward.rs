@@ -48,7 +48,8 @@ pub fn check_running(pod: &Pod) -> anyhow::Result<()> {
 pub async fn connect(access: &Access, pod: &str, port: u16) -> anyhow::Result<Forwarded> {
     let pods: Api<Pod> = Api::namespaced(access.client.clone(), &access.namespace);
     let forwarded = pods.portforward(pod, &[port]).await;
-    let mut forwarder = forwarded.map_err(|error| access.explain("create", "pods/portforward", error))?;
+    let mut forwarder =
+        forwarded.map_err(|error| access.explain("get and create", "pods/portforward", error))?;
     let (Some(stream), Some(refusal)) = (forwarder.take_stream(port), forwarder.take_error(port)) else {
         bail!("port {port} of pod {pod} was not forwarded");
     };

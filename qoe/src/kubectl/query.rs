@@ -45,7 +45,7 @@ pub async fn run(access: &Access, options: &Options) -> anyhow::Result<()> {
     let secret = options.user_secret.clone().unwrap_or_else(|| managed::reader_secret(&name));
     let (user, password) = login(access, &secret).await?;
     let question = Question {
-        database: &clickhouse.database,
+        database: options.statement.database.as_ref().unwrap_or(&clickhouse.database),
         format: &options.statement.format,
         user: &user,
         password: &password,

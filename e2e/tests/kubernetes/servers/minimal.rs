@@ -1,9 +1,11 @@
 //! The smallest object on an empty cluster, with the operator as users install it: a running system, and SQL.
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use e2e::Simulator;
 use e2e::cluster::{IMAGE, Managed, Scenario, clickhouse_image, wait_until};
+use serde_json::{Value, json};
 
 use super::{wait_count, wait_rows};
 use crate::main_job::operator_in_a_pod;
@@ -43,9 +45,13 @@ pub fn one_object_is_enough(scenario: &Scenario) {
     let (_, _, message) = condition(&object, "Ready").unwrap();
     assert!(message.contains("1 of 1 servers are ready"), "{message}");
 
-    // As a person asks, with no more than the rights to this namespace's pods and Secrets.
+    // As a person asks, with the rights that the page lists and no others.
+    let person = kubeconfig_of_a_person(scenario);
+    let plugin = |scenario: &Scenario, arguments: &[&str]| plugin_as(&person, scenario, arguments);
     let count = plugin(scenario, &["query", "--format", "TSV", "SELECT count() FROM fullflow"]).unwrap();
     assert_eq!(count.trim(), flows.records.to_string());
+    let elsewhere = ["query", "--database", "system", "--format", "TSV", "SELECT currentDatabase()"];
+    assert_eq!(plugin(scenario, &elsewhere).unwrap(), "system\n");
     let refused = plugin(scenario, &["query", "DROP TABLE qoestor.fullflow"]).unwrap_err();
     assert!(refused.contains("ACCESS_DENIED") || refused.contains("READONLY"), "{refused}");
     let status = plugin(scenario, &["status"]).unwrap();
@@ -68,13 +74,40 @@ pub fn one_object_is_enough(scenario: &Scenario) {
     assert_eq!(shard["inUse"], true, "forgotten while nobody looked: {shard}");
 }
 
+/// A kubeconfig of somebody who may do in this namespace what docs/kubernetes.md lists for the plugin.
+fn kubeconfig_of_a_person(scenario: &Scenario) -> PathBuf {
+    let rule = |group: &str, resource: &str, verbs: &[&str]| json!({"apiGroups": [group], "resources": [resource], "verbs": verbs});
+    let role = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "Role",
+        "metadata": {"name": "person"},
+        "rules": [
+            rule("qoeplane.io", "qoecollectors", &["list", "patch"]),
+            rule("", "pods", &["list", "get"]),
+            rule("", "pods/portforward", &["get", "create"]),
+            rule("", "secrets", &["get"]),
+        ],
+    });
+    scenario.apply(&role.to_string());
+    scenario.kubectl(&["create", "serviceaccount", "person"]).unwrap();
+    let account = format!("--serviceaccount={}:person", scenario.namespace);
+    scenario.kubectl(&["create", "rolebinding", "person", "--role=person", &account]).unwrap();
+    let token = scenario.kubectl(&["create", "token", "person"]).unwrap();
+    let config = scenario.kubectl(&["config", "view", "--raw", "--flatten", "-o", "json"]).unwrap();
+    let mut config: Value = serde_json::from_str(&config).unwrap();
+    config["users"][0]["user"] = json!({"token": token.trim()});
+    let path = scenario.cluster.directory().join(format!("person-of-{}", scenario.namespace));
+    std::fs::write(&path, config.to_string()).unwrap();
+    path
+}
+
 /// `kubectl qoe`, as the program itself.
-pub fn plugin(scenario: &Scenario, arguments: &[&str]) -> Result<String, String> {
+fn plugin_as(kubeconfig: &Path, scenario: &Scenario, arguments: &[&str]) -> Result<String, String> {
     let output = Command::new(e2e::qoe_binary())
         .arg("kubectl")
         .args(arguments)
         .arg("--kubeconfig")
-        .arg(scenario.cluster.kubeconfig())
+        .arg(kubeconfig)
         .args(["--namespace", &scenario.namespace])
         .output()
         .unwrap();
