@@ -15,22 +15,30 @@ fn main() -> ExitCode {
 }
 
 fn up() -> ExitCode {
-    let cluster = match Cluster::start(Reach::Machine) {
+    let _runs = match start() {
         Ok(cluster) => cluster,
         Err(reason) => {
             eprintln!("the cluster could not be started: {reason}");
             return ExitCode::FAILURE;
         }
     };
-    let (kubeconfig, binaries) = (cluster.kubeconfig(), cluster.binaries().to_owned());
-    println!("A Kubernetes cluster runs on {NODE_ADDRESS} until Ctrl-C. In another terminal:\n");
-    println!("  export KUBECONFIG={} PATH={}:$PATH", kubeconfig.display(), binaries.display());
-    println!("  kubectl get nodes");
-    println!("  kubectl apply --server-side -f crds/manifests/");
-    println!("  qoe operator                       # or in a pod, image {}\n", e2e::cluster::IMAGE);
-    println!("Pods (198.18.0.0/24) and Services (198.19.0.0/24) are reached from this machine.");
-    println!("Logs: {}", cluster.directory().join("logs").display());
     loop {
         std::thread::sleep(Duration::from_secs(3600));
     }
+}
+
+/// Starts it and says how to use it.
+fn start() -> Result<Cluster, String> {
+    let cluster = Cluster::start(Reach::Machine)?;
+    cluster.name_images_as_users_do()?;
+    let (kubeconfig, path) = (cluster.kubeconfig(), cluster.path_of_a_person()?);
+    println!("A Kubernetes cluster runs on {NODE_ADDRESS} until Ctrl-C. In another terminal:\n");
+    println!("  export KUBECONFIG={} PATH={}\n", kubeconfig.display(), path.display());
+    println!(
+        "It has the images that manifests/ ask for: go on with \"The operator\" in docs/install.md, or apply"
+    );
+    println!("manifests/crds and run `qoe operator` yourself.");
+    println!("Pods (198.18.0.0/24) and Services (198.19.0.0/24) are reached from this machine.");
+    println!("Logs: {}", cluster.directory().join("logs").display());
+    Ok(cluster)
 }

@@ -36,6 +36,7 @@ mod deletion;
 mod dictionaries;
 mod drain;
 mod drift;
+mod install;
 mod life_in_git;
 mod main_job;
 mod migration;
@@ -114,6 +115,7 @@ fn scenarios() -> Vec<Trial> {
             "servers::faults::a_server_comes_back_under_load",
             servers::faults::a_server_comes_back_under_load,
         ),
+        alone("install::the_page_is_followed", install::the_page_is_followed),
         alone("deletion::the_crd_is_deleted_first", deletion::the_crd_is_deleted_first),
         alone("robust::faults_around_the_operator", robust::faults_around_the_operator),
         alone("smoke::the_api_server_comes_back", smoke::the_api_server_comes_back),
