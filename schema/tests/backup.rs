@@ -7,10 +7,10 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use common::{Server, start};
+use common::{Server, join, start};
 use schema::{
-    Action, AggregateOptions, Desired, Dictionary, DictionaryLogin, Plan, RTT_QUANTILE, TableOptions,
-    aggregates, dictionaries, execute, fullflow, observe, plan,
+    Action, AggregateOptions, Cluster, Desired, Dictionary, DictionaryLogin, Plan, RTT_QUANTILE,
+    TableOptions, aggregates, dictionaries, execute, fullflow, observe, plan,
 };
 
 const RAW: &str = "SELECT count(), sum(octet_delta_count), countIf(login = 'anna') FROM qoestor.fullflow";
@@ -187,4 +187,42 @@ async fn a_database_that_nobody_finds_is_moved_as_it_was() {
     apply(&new).await;
     // Nothing of ours is made anew but what belongs to the server.
     assert_eq!(new.text("SELECT count() FROM qoestor.schema_steps WHERE object = 'fullflow'"), "2\n");
+}
+
+/// To a server of somebody else, which has neither our volumes nor our cluster.
+#[tokio::test]
+async fn a_server_without_the_volumes_and_the_cluster_takes_it() {
+    let mut old = start();
+    join("qoeplane", &mut [&mut old]);
+    let volumes = "<clickhouse><storage_configuration><policies><ours><volumes><hot><disk>default</disk></hot></volumes>\
+                   </ours></policies></storage_configuration></clickhouse>";
+    let directory = old.server.prepared.settings.data_dir.join("clickhouse/config.d");
+    fs::write(directory.join("volumes.xml"), volumes).unwrap();
+    old.server.restart().unwrap();
+    let options =
+        TableOptions { storage_policy: Some("ours".to_owned()), ..TableOptions::new("qoestor", "fullflow") };
+    let cluster = Cluster { name: "qoeplane".to_owned(), shards: 1, is_shared: true };
+    let desired = Desired::new("qoestor").with_cluster(cluster).with_table(fullflow().table(&options));
+    let steps = plan(&desired, &observe(&old.client, "qoestor").await.unwrap()).unwrap();
+    execute(&old.client, &steps).await.unwrap();
+    old.run("INSERT INTO qoestor.fullflow_local (login) SELECT 'anna' FROM numbers(1000)").await;
+    back_up(&old, "moved", "");
+
+    let mut new = start();
+    carry("moved", &old, &new);
+    drop(old);
+    let refused = new.server.query("RESTORE DATABASE qoestor FROM File('moved')").unwrap_err().to_string();
+    assert!(refused.contains("Unknown storage policy"), "{refused}");
+    new.run("DROP DATABASE IF EXISTS qoestor SYNC").await;
+    restore(&new, "DATABASE qoestor", "moved", "SETTINGS storage_policy = 'default'");
+
+    // The Distributed tables name a cluster that is not there; a plan for one that is makes them anew.
+    join("theirs", &mut [&mut new]);
+    let cluster = Cluster { name: "theirs".to_owned(), shards: 1, is_shared: false };
+    let desired = Desired::new("qoestor")
+        .with_cluster(cluster)
+        .with_table(fullflow().table(&TableOptions::new("qoestor", "fullflow")));
+    let steps = plan(&desired, &observe(&new.client, "qoestor").await.unwrap()).unwrap();
+    execute(&new.client, &steps).await.unwrap();
+    assert_eq!(new.text("SELECT count(), any(login) FROM qoestor.fullflow"), "1000\tanna\n");
 }
