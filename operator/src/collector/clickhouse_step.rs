@@ -270,7 +270,13 @@ fn give_up(
                 messages.insert(shard, words);
             }
             // One hash at a time is shown, and tables come first.
-            Leave::Approval { effect, .. } if schema.state.plan_hash.is_some() => {
+            Leave::Approval { effect, .. } if let Some(hash) = &schema.state.plan_hash => {
+                facts.waits_for_a_person = Some((
+                    "ApprovalNeeded",
+                    format!(
+                        "changes of tables wait, and shard {shard} behind them: add {hash} to spec.approvals"
+                    ),
+                ));
                 messages.insert(shard, format!("{effect}; waits for the changes of tables"));
             }
             Leave::Approval { hash, effect } => {
@@ -306,8 +312,12 @@ fn our_servers(
     let managed = managed_of(object)?;
     let passwords = found.passwords.as_ref()?;
     let (name, namespace) = (object.name_any(), object.namespace().unwrap_or_default());
-    let image = managed.image.as_ref().or_else(|| kept_image(object, found));
-    let image = image.unwrap_or(&context.options.images.clickhouse);
+    let ran: Vec<_> =
+        (0..shards.count()).map(|shard| ran(found, &managed::server_name(&name, shard))).collect();
+    // Another operator would choose another image, and restart servers unasked, or let an older one read what a newer
+    // one has written.
+    let kept = ran.iter().flatten().next().copied();
+    let image = managed.image.as_deref().or(kept).unwrap_or(&context.options.images.clickhouse);
     // What has had its tables once stays in the cluster while it, or another, does not answer.
     let secret = found.server_secret.as_ref().filter(|_| !found.servers.stateful_sets.is_empty());
     let before = secret.map_or(0, in_cluster).min(shards.count());
@@ -319,6 +329,7 @@ fn our_servers(
         database: &object.spec.clickhouse.database,
         managed,
         image,
+        ran: &ran,
         images: &context.options.images,
         count: shards.count(),
         in_cluster,
@@ -327,14 +338,11 @@ fn our_servers(
     }))
 }
 
-/// The image that servers with rows have, if the object names none: another operator would choose another one, and
-/// restart them unasked, or let an older server read what a newer one has written.
-fn kept_image<'a>(object: &Collector, found: &'a Found) -> Option<&'a String> {
-    object.status.as_ref()?.schema.as_ref()?.version.as_ref()?;
-    let live = found.servers.stateful_sets.values().find_map(facts::image);
-    // A StatefulSet may just be replaced.
-    let noted = || found.servers.config_maps.values().find_map(|map| map.annotations().get(IMAGE_ANNOTATION));
-    live.or_else(noted)
+/// The image that a server was last ready with. One that never started is none: it is taken back by the next.
+fn ran<'a>(found: &'a Found, server: &str) -> Option<&'a str> {
+    let live = found.servers.stateful_sets.get(server).filter(|live| facts::is_settled(live));
+    let noted = || found.servers.config_maps.get(server)?.annotations().get(IMAGE_ANNOTATION);
+    live.and_then(facts::image).or_else(noted).map(String::as_str)
 }
 
 fn states(

@@ -42,13 +42,15 @@ fn passwords(managed: &Managed) -> Passwords {
 
 fn built(managed: &Managed, count: u32, in_cluster: u32) -> ServersResources {
     let passwords = passwords(managed);
+    let image = managed.image.as_deref().unwrap_or("clickhouse/clickhouse-server:26.7");
     build(&Servers {
         collector: "main",
         namespace: "qoe",
         uid: "00000000-0000-4000-8000-000000000001",
         database: "qoestor",
         managed,
-        image: managed.image.as_deref().unwrap_or("clickhouse/clickhouse-server:26.7"),
+        image,
+        ran: &vec![Some(image); count as usize],
         images: &images(),
         count,
         in_cluster,

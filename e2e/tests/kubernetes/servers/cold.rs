@@ -5,7 +5,7 @@ use e2e::cluster::{Managed, SMALL_STORAGE_CLASS, Scenario, clickhouse_image, wai
 use serde_json::json;
 
 use super::{collector, image_with_tag, start_operator, wait_count, wait_image, wait_rows};
-use crate::support::{DEADLINE, address, main_collector, start_operator_with, wait_ready};
+use crate::support::{DEADLINE, address, main_collector, start_operator_with, wait_ready, wait_reason};
 
 const COLD: &str = "SELECT sum(rows) FROM system.parts WHERE active AND database = 'qoestor' AND table = 'fullflow' \
                     AND disk_name = 'cold'";
@@ -37,6 +37,10 @@ pub fn rows_move_to_a_volume_that_comes_later(scenario: &Scenario) {
     operator.stop(DEADLINE);
     let other = image_with_tag(scenario, "29.1.1");
     let _operator = start_operator_with(scenario, &["--clickhouse-image", &other]);
+    object["spec"]["paused"] = json!(true);
+    scenario.apply(&object.to_string());
+    wait_reason(scenario, "Ready", "Paused");
+    object["spec"]["paused"] = json!(false);
     object["spec"]["clickhouse"]["managed"]["storage"]["cold"] = volume;
     scenario.apply(&object.to_string());
     wait_until("the cold volume's claim", DEADLINE, || {

@@ -67,8 +67,9 @@ pub fn a_server_comes_back_under_load(scenario: &Scenario) {
         if status == "False" && message.contains("ErrImageNeverPull") { Ok(message) } else { Err(message) }
     });
     assert!(message.contains("shard 0: pod main-clickhouse-0-0"), "{message}");
-    object["spec"]["clickhouse"]["managed"]["image"] = json!(next);
+    object["spec"]["clickhouse"]["managed"].as_object_mut().unwrap().remove("image");
     scenario.apply(&object.to_string());
+    wait_image(scenario, &next);
     wait_ready(scenario);
 
     let sent = sender.finish(DEADLINE);

@@ -23,6 +23,8 @@ pub fn a_full_volume_grows(scenario: &Scenario) {
 
     servers
         .query(0, "CREATE TABLE default.filler (x String CODEC(NONE)) ENGINE = MergeTree ORDER BY tuple()");
+    // Parts that were merged would go some minutes later, and make room.
+    servers.query(0, "SYSTEM STOP MERGES default.filler");
     fill(&servers);
     let sent = Simulator::start(&["--to", &to, "--records", "300000", "--seed", "2"]).finish(DEADLINE);
     wait_full(scenario);
@@ -35,9 +37,13 @@ pub fn a_full_volume_grows(scenario: &Scenario) {
     let restarts = servers.pod(0).unwrap()["status"]["containerStatuses"][0]["restartCount"].clone();
     assert_eq!(restarts, 0, "a volume grows without a restart");
 
+    wait_until("nothing that waits", DEADLINE, || {
+        let stream = stream_of(&main_collector(scenario)?, 0, "fullflow")?;
+        if stream["waiting"].as_u64().unwrap_or(0) == 0 { Ok(()) } else { Err(stream.to_string()) }
+    });
     // Full again, and another image besides, which waits until nothing is under way: growth does not wait for it.
     fill(&servers);
-    let more = Simulator::start(&["--to", &to, "--records", "100000", "--seed", "3"]).finish(DEADLINE);
+    let more = Simulator::start(&["--to", &to, "--records", "300000", "--seed", "3"]).finish(DEADLINE);
     wait_full(scenario);
     let image = image_with_tag(scenario, "26.8.3");
     object["spec"]["clickhouse"]["managed"]["image"] = json!(image);
@@ -53,16 +59,20 @@ pub fn a_full_volume_grows(scenario: &Scenario) {
     wait_condition(scenario, "NothingLost", "True");
 }
 
-/// Something else takes what there is.
+/// Something else takes what there is, to the last megabyte.
 fn fill(servers: &Managed<'_>) {
-    wait_until("a full volume", DEADLINE, || {
-        let sql = "INSERT INTO default.filler SELECT randomString(1000000) FROM numbers(8)";
-        match servers.try_query(0, sql) {
-            Ok(_) => Err("there is still room".to_owned()),
-            Err(refused) if refused.contains("NOT_ENOUGH_SPACE") || refused.contains("Code: 243") => Ok(()),
-            Err(refused) => Err(refused),
-        }
-    });
+    for rows in [8, 1] {
+        wait_until("a full volume", DEADLINE, || {
+            let sql = format!("INSERT INTO default.filler SELECT randomString(1000000) FROM numbers({rows})");
+            match servers.try_query(0, &sql) {
+                Ok(_) => Err("there is still room".to_owned()),
+                Err(refused) if refused.contains("NOT_ENOUGH_SPACE") || refused.contains("Code: 243") => {
+                    Ok(())
+                }
+                Err(refused) => Err(refused),
+            }
+        });
+    }
 }
 
 fn wait_full(scenario: &Scenario) {

@@ -48,7 +48,10 @@ pub fn one_object_is_enough(scenario: &Scenario) {
     // As a person asks, with the rights that the page lists and no others.
     let person = kubeconfig_of_a_person(scenario);
     let plugin = |scenario: &Scenario, arguments: &[&str]| plugin_as(&person, scenario, arguments);
-    let count = plugin(scenario, &["query", "--format", "TSV", "SELECT count() FROM fullflow"]).unwrap();
+    // The API server may take a moment to know of the rights.
+    let count = wait_until("an answer", DEADLINE, || {
+        plugin(scenario, &["query", "--format", "TSV", "SELECT count() FROM fullflow"])
+    });
     assert_eq!(count.trim(), flows.records.to_string());
     let elsewhere = ["query", "--database", "system", "--format", "TSV", "SELECT currentDatabase()"];
     assert_eq!(plugin(scenario, &elsewhere).unwrap(), "system\n");

@@ -7,13 +7,15 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service, ServiceAccount};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use kube::ResourceExt;
 
 use super::super::build::note_applied_hash;
 use super::super::parts;
 use super::super::validated::Images;
 use super::{cluster_xml, labels, metadata, server_xml, services, stateful_set, users_xml};
 
-/// Annotation of a server's ConfigMap, which outlives its StatefulSet when that is replaced: the server's image.
+/// Annotation of a server's ConfigMap, which outlives its StatefulSet when that is replaced: the image that the server
+/// was last ready with.
 pub const IMAGE_ANNOTATION: &str = "qoeplane.io/image";
 
 /// Key of a server's configuration in its ConfigMap, and name of the file.
@@ -37,6 +39,8 @@ pub struct Servers<'a> {
     pub managed: &'a Managed,
     /// Image of the servers.
     pub image: &'a str,
+    /// By server, the image that it was last ready with.
+    pub ran: &'a [Option<&'a str>],
     /// How images are fetched.
     pub images: &'a Images,
     /// How many servers there are: those that are wanted, and those that still have to go.
@@ -129,8 +133,9 @@ fn shard(servers: &Servers<'_>, number: u32) -> ShardResources {
         data: Some([(SERVER_KEY.to_owned(), server_xml::write(servers.managed, number))].into()),
         ..ConfigMap::default()
     };
-    let annotations = config_map.metadata.annotations.get_or_insert_default();
-    annotations.insert(IMAGE_ANNOTATION.to_owned(), servers.image.to_owned());
+    if let Some(image) = servers.ran.get(number as usize).copied().flatten() {
+        config_map.annotations_mut().insert(IMAGE_ANNOTATION.to_owned(), image.to_owned());
+    }
     note_applied_hash(&mut config_map);
     let mut stateful_set = stateful_set::build(servers, number);
     parts::note_template(&mut stateful_set);
