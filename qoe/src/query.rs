@@ -44,7 +44,7 @@ pub struct Statement {
     /// Output format for a statement without FORMAT
     #[arg(long, default_value = "PrettyCompactMonoBlock")]
     pub format: String,
-    /// Database of names that name none [default: the collector's; `system` where that does not exist]
+    /// Database of names that name none [default: the collector's; where that does not exist, name another, such as `system`]
     #[arg(long, value_name = "NAME")]
     pub database: Option<String>,
 }

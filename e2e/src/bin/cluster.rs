@@ -31,9 +31,14 @@ fn up() -> ExitCode {
 fn start() -> Result<Cluster, String> {
     let cluster = Cluster::start(Reach::Machine)?;
     cluster.name_images_as_users_do()?;
-    let (kubeconfig, path) = (cluster.kubeconfig(), cluster.path_of_a_person()?);
+    let (kubeconfig, [ours, theirs]) = (cluster.kubeconfig(), cluster.programs_of_a_person()?);
     println!("A Kubernetes cluster runs on {NODE_ADDRESS} until Ctrl-C. In another terminal:\n");
-    println!("  export KUBECONFIG={} PATH={}\n", kubeconfig.display(), path.display());
+    println!(
+        "  export KUBECONFIG={} PATH={}:{}:$PATH\n",
+        kubeconfig.display(),
+        ours.display(),
+        theirs.display()
+    );
     println!(
         "It has the images that manifests/ ask for: go on with \"The operator\" in docs/install.md, or apply"
     );

@@ -1,8 +1,8 @@
 //! What a person needs who follows `docs/install.md` on this cluster: the images under the names that
 //! `manifests/` ask for, and a `PATH` with kubectl and its plugin. Installs nothing in the cluster.
 
-use std::ffi::OsString;
 use std::os::unix::fs::symlink;
+use std::path::PathBuf;
 
 use super::{Cluster, IMAGE, clickhouse_image};
 use crate::process::qoe_binary;
@@ -19,17 +19,15 @@ impl Cluster {
         self.tag_image(&clickhouse_image(), SERVER_NAME)
     }
 
-    /// This process's `PATH` with `kubectl`, `qoe` and `kubectl-qoe` before it.
-    pub fn path_of_a_person(&self) -> Result<OsString, String> {
+    /// Directories with `kubectl`, `qoe` and `kubectl-qoe`, for the beginning of `PATH`.
+    pub fn programs_of_a_person(&self) -> Result<[PathBuf; 2], String> {
         let programs = self.directory.join("bin");
         std::fs::create_dir_all(&programs)
             .map_err(|error| format!("cannot make {}: {error}", programs.display()))?;
-        let qoe = qoe_binary();
+        let qoe = qoe_binary().canonicalize().map_err(|error| format!("no program: {error}"))?;
         for name in ["qoe", "kubectl-qoe"] {
             symlink(&qoe, programs.join(name)).map_err(|error| format!("cannot link {name}: {error}"))?;
         }
-        let before = std::env::var_os("PATH").unwrap_or_default();
-        let all = [programs, self.binaries.clone()].into_iter().chain(std::env::split_paths(&before));
-        std::env::join_paths(all).map_err(|error| error.to_string())
+        Ok([programs, self.binaries.clone()])
     }
 }

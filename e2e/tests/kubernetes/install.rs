@@ -1,6 +1,8 @@
 //! The page `docs/install.md`, followed: each of its blocks that is marked as a shell's, in their order and as
 //! they stand. The operator is the one of `manifests/cluster`, a pod with rights over all namespaces.
 
+use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::Command;
 
 use e2e::cluster::{Scenario, wait_until};
@@ -18,7 +20,7 @@ pub fn the_page_is_followed(scenario: &Scenario) {
     let cluster = scenario.cluster;
     cluster.name_images_as_users_do().unwrap();
     let _removed = Removed(scenario);
-    let person = Person { scenario, path: cluster.path_of_a_person().unwrap() };
+    let person = Person { scenario, path: path(&cluster.programs_of_a_person().unwrap()) };
 
     let overlay = |name: &str| person.run(&format!("kubectl kustomize manifests/overlays/{name}")).unwrap();
     let air_gapped = overlay("air-gapped");
@@ -46,6 +48,12 @@ pub fn the_page_is_followed(scenario: &Scenario) {
     }
 }
 
+/// `PATH` with these directories first.
+fn path(first: &[PathBuf]) -> OsString {
+    let all = std::env::var_os("PATH").unwrap_or_default();
+    std::env::join_paths(first.iter().cloned().chain(std::env::split_paths(&all))).unwrap()
+}
+
 /// The contents of all blocks that are fenced as ```` ```sh ````.
 fn shell_blocks(page: &str) -> Vec<&str> {
     let parts = page.split("\n```sh\n").skip(1);
@@ -55,7 +63,7 @@ fn shell_blocks(page: &str) -> Vec<&str> {
 /// Somebody in a checkout, with a shell.
 struct Person<'a> {
     scenario: &'a Scenario,
-    path: std::ffi::OsString,
+    path: OsString,
 }
 
 impl Person<'_> {
@@ -84,12 +92,28 @@ impl Drop for Removed<'_> {
         let cluster = self.0.cluster;
         if std::thread::panicking() {
             for namespace in NAMESPACES {
-                let seen = cluster.kubectl(&["get", "all,qoecollectors,events", "-n", namespace]);
-                println!("{namespace}:\n{}", seen.unwrap_or_else(|error| error));
+                for words in [
+                    &["get", "all,events"][..],
+                    &["describe", "qoecollectors,pods"],
+                    &["logs", "deployment/qoeplane-operator", "--tail=200"],
+                ] {
+                    let seen = cluster.kubectl(&[words, &["-n", namespace]].concat());
+                    println!("{namespace}: {words:?}\n{}", seen.unwrap_or_else(|error| error));
+                }
             }
         }
         for words in [
-            &["delete", "clusterrole,clusterrolebinding", "-l", "app.kubernetes.io/part-of=qoeplane"][..],
+            // First whoever acts on all namespaces.
+            &[
+                "delete",
+                "deployment",
+                "qoeplane-operator",
+                "-n",
+                NAMESPACES[1],
+                "--cascade=foreground",
+                "--timeout=60s",
+            ][..],
+            &["delete", "clusterrole,clusterrolebinding", "-l", "app.kubernetes.io/part-of=qoeplane"],
             &["delete", "namespace", NAMESPACES[0], NAMESPACES[1], "--wait=false"],
         ] {
             if let Err(error) = cluster.kubectl(words) {
