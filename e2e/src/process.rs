@@ -7,15 +7,21 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// The `qoe` binary: `QOE_BIN`, else the one built beside the tests.
+/// The `qoe` binary: `QOE_BIN`, else the one built beside this program, or above it for a test.
 pub fn qoe_binary() -> PathBuf {
     if let Some(path) = std::env::var_os("QOE_BIN") {
         return path.into();
     }
-    let test = std::env::current_exe().unwrap();
-    let binary = test.parent().and_then(|deps| deps.parent()).unwrap().join("qoe");
-    assert!(binary.exists(), "{} is not built: run the tests with make test", binary.display());
-    binary
+    let program = std::env::current_exe().unwrap();
+    let found = program
+        .ancestors()
+        .skip(1)
+        .take(2)
+        .map(|directory| directory.join("qoe"))
+        .find(|file| file.is_file());
+    found.unwrap_or_else(|| {
+        panic!("no qoe beside or above {}: run the tests with make test", program.display())
+    })
 }
 
 /// Asks again and again until the answer is something; panics after the deadline.
