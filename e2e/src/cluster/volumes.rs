@@ -25,6 +25,7 @@ pub const STORAGE_CLASS: &str = "local";
 pub const SMALL_STORAGE_CLASS: &str = "small";
 /// As the default one, but its volumes keep the size that they were made with.
 pub const FIXED_STORAGE_CLASS: &str = "fixed";
+const CLASSES: [&str; 3] = [STORAGE_CLASS, SMALL_STORAGE_CLASS, FIXED_STORAGE_CLASS];
 const PAUSE: Duration = Duration::from_secs(1);
 
 pub(super) struct Volumes {
@@ -59,7 +60,8 @@ impl Drop for Volumes {
 
 /// The classes, as one object.
 pub(super) fn storage_classes() -> serde_json::Value {
-    let class = |name: &str, is_default: bool| {
+    let class = |name: &str| {
+        let is_default = name == STORAGE_CLASS;
         json!({
             "apiVersion": "storage.k8s.io/v1",
             "kind": "StorageClass",
@@ -75,7 +77,7 @@ pub(super) fn storage_classes() -> serde_json::Value {
     json!({
         "apiVersion": "v1",
         "kind": "List",
-        "items": [class(STORAGE_CLASS, true), class(SMALL_STORAGE_CLASS, false), class(FIXED_STORAGE_CLASS, false)],
+        "items": CLASSES.map(class),
     })
 }
 
@@ -142,7 +144,7 @@ impl Claim {
         let (namespace, name, uid) = (claim.namespace()?, claim.name_any(), claim.uid()?);
         let spec = claim.spec?;
         let class = spec.storage_class_name?;
-        if ![STORAGE_CLASS, SMALL_STORAGE_CLASS, FIXED_STORAGE_CLASS].contains(&class.as_str()) {
+        if !CLASSES.contains(&class.as_str()) {
             return None;
         }
         let asked = spec.resources?.requests?.remove("storage")?;
