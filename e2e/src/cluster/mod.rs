@@ -201,6 +201,7 @@ impl Cluster {
     /// Gives an image in the node another name as well, for a version that does not exist:
     /// `tag_image(IMAGE, "localhost/qoe:9.9.9")`.
     pub fn tag_image(&self, image: &str, name: &str) -> Result<(), String> {
+        let (image, name) = (full_name(image), full_name(name));
         daemons::ctr(&self.directory, &format!("-n k8s.io images tag --force {image} {name}")).map(drop)
     }
 
@@ -220,6 +221,16 @@ impl Cluster {
     fn daemons(&self) -> MutexGuard<'_, Daemons> {
         // A scenario that panicked has left them in order.
         self.daemons.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+/// An image's name as containerd keeps it, which the kubelet makes of short ones: with the registry.
+fn full_name(image: &str) -> String {
+    let first = image.split_once('/').map_or("", |(first, _)| first);
+    if first == "localhost" || first.contains(['.', ':']) {
+        image.to_string()
+    } else {
+        format!("docker.io/{image}")
     }
 }
 

@@ -8,8 +8,8 @@ use super::{Cluster, IMAGE, clickhouse_image};
 use crate::process::qoe_binary;
 
 /// As `manifests/cluster` names our image, and as the operator names a server's by itself.
-const OUR_NAME: &str = concat!("docker.io/qoeplane/qoe:", env!("CARGO_PKG_VERSION"));
-const SERVER_NAME: &str = "docker.io/clickhouse/clickhouse-server:26.7";
+const OUR_NAME: &str = concat!("qoeplane/qoe:", env!("CARGO_PKG_VERSION"));
+const SERVER_NAME: &str = "clickhouse/clickhouse-server:26.7";
 
 impl Cluster {
     /// Gives the node's images the names that users know. A name of the internet stands for a local image
