@@ -9,11 +9,12 @@ use std::time::Duration;
 use crds::collector::NodePolicy;
 use crds::receiver::{
     AggregateStatus, ClickHouseTarget, DpiConfig, JournalConfig, ReceiverConfig, Status, StreamConfig,
-    StreamStatus,
+    StreamStatus, hash_of,
 };
 use crds::tables::Tables;
 use crds::{CustomElement, StreamType, Transport};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use tempfile::TempDir;
 
 use crate::database::Database;
@@ -133,6 +134,14 @@ impl System {
     /// Writes the configuration as it is now, for a receiver that runs or for the next one.
     pub fn write_config(&self) {
         std::fs::write(self.config_file(), serde_json::to_vec(&self.config).unwrap()).unwrap();
+    }
+
+    /// Tells the receiver of the configuration as it is now and waits until it is in force.
+    pub fn reload(&self) {
+        self.write_config();
+        let hash = hash_of(&std::fs::read(self.config_file()).unwrap());
+        kill(Pid::from_raw(self.receiver_pid() as i32), Signal::SIGHUP).unwrap();
+        wait_for("the configuration", SOON, || (self.status().config_hash == hash).then_some(()));
     }
 
     /// Starts the receiver and waits until it is ready. Its log goes to `receiver.log`.

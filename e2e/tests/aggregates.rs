@@ -11,8 +11,6 @@ use crds::{CustomElement, ElementType, StreamType};
 use e2e::exporter::Exporter;
 use e2e::{Simulator, System, SystemOptions, wait_for};
 use ipfix::{Element, FieldSpec, Template};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 
 const LONG: Duration = Duration::from_secs(600);
 const ALL: &str =
@@ -208,7 +206,7 @@ fn aggregates_are_a_sixth_and_a_third_of_the_raw_rows() {
     let mut system = System::start_streams(
         &SystemOptions {
             tables: Some(r#"{"fullflow_agg": {}, "clickstream_agg": {}}"#),
-            // However slow the machine is, nothing is flushed for its age before the planned stop.
+            // However slow the machine is, nothing is flushed for its age before all is gathered.
             configure: Some(Box::new(|config| config.dpis[0].flush_interval_ms = Some(3_600_000))),
         },
         Vec::new(),
@@ -221,9 +219,15 @@ fn aggregates_are_a_sixth_and_a_third_of_the_raw_rows() {
         wait_for("the last bytes", LONG, || {
             (system.stream_of(0, stream).wire.connections == 0).then_some(())
         });
-        system.wait_until_stored_of(0, stream);
+        wait_for("all records gathered", LONG, || {
+            (system.stream_of(0, stream).aggregates[0].destination.decoded == RECORDS).then_some(())
+        });
     }
-    system.stop_receiver();
+    system.config.dpis[0].flush_interval_ms = Some(1);
+    system.reload();
+    for (stream, ..) in streams {
+        system.wait_until_aggregated(0, stream);
+    }
     for when in ["before", "after"] {
         for (stream, part, _) in streams {
             let raw = system.number(&format!("SELECT count() FROM qoestor.{stream}"));
@@ -485,7 +489,6 @@ fn set(system: &mut System, enrichment: EnrichmentConfig) {
     }
     let before = swaps(system);
     system.config.enrichment = enrichment;
-    system.write_config();
-    kill(Pid::from_raw(system.receiver_pid().try_into().unwrap()), Signal::SIGHUP).unwrap();
+    system.reload();
     wait_for("the settings", LONG, || (swaps(system) > before).then_some(()));
 }

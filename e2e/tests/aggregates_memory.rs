@@ -61,7 +61,9 @@ fn long_names_flush_early_and_again_and_again() {
     let process = std::fs::read_to_string(format!("/proc/{}/status", system.receiver_pid())).unwrap();
     let peak = process.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     let peak: u64 = peak.split_whitespace().next().unwrap().parse().unwrap();
-    system.stop_receiver();
+    system.config.dpis[0].flush_interval_ms = Some(1);
+    system.reload();
+    system.wait_until_aggregated(0, "fullflow");
 
     let of = "FROM qoestor.ledger WHERE stream = 'fullflow to fullflow_agg' AND records_stored > 0";
     let flushes = system

@@ -48,8 +48,7 @@ fn set(system: &mut System, enrichment: EnrichmentConfig) {
     }
     let before = swaps(system);
     system.config.enrichment = enrichment;
-    system.write_config();
-    kill(Pid::from_raw(system.receiver_pid().try_into().unwrap()), Signal::SIGHUP).unwrap();
+    system.reload();
     wait_for("the settings", LONG, || (swaps(system) > before).then_some(()));
 }
 

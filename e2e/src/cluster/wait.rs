@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(200);
+/// What takes longer is told: it may be near its deadline, or be where a test spends its time.
+const LONG: Duration = Duration::from_secs(30);
 
 /// Asks again and again. An error is what is not yet right; after the deadline the last one is shown in a
 /// panic.
@@ -12,7 +14,13 @@ pub fn wait_until<T, E: Display>(what: &str, deadline: Duration, mut ask: impl F
     let begun = Instant::now();
     loop {
         match ask() {
-            Ok(answer) => return answer,
+            Ok(answer) => {
+                let waited = begun.elapsed();
+                if waited > LONG {
+                    eprintln!("waited {} s for {what}", waited.as_secs());
+                }
+                return answer;
+            }
             Err(seen) => {
                 let waited = deadline.as_secs();
                 assert!(begun.elapsed() < deadline, "waited {waited} s for {what}; seen last: {seen}");

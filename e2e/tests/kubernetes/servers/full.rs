@@ -4,7 +4,7 @@ use e2e::Simulator;
 use e2e::cluster::{Managed, SMALL_STORAGE_CLASS, Scenario, wait_until};
 use serde_json::{Value, json};
 
-use super::{collector, image_with_tag, start_operator, wait_image, wait_rows};
+use super::{collector, image_with_tag, start_operator, wait_count, wait_image, wait_rows};
 use crate::support::{DEADLINE, address, main_collector, stream_of, wait_condition, wait_ready};
 
 /// Nothing is lost, and receiving goes on meanwhile.
@@ -23,8 +23,6 @@ pub fn a_full_volume_grows(scenario: &Scenario) {
 
     servers
         .query(0, "CREATE TABLE default.filler (x String CODEC(NONE)) ENGINE = MergeTree ORDER BY tuple()");
-    // Parts that were merged would go some minutes later, and make room.
-    servers.query(0, "SYSTEM STOP MERGES default.filler");
     fill(&servers);
     let sent = Simulator::start(&["--to", &to, "--records", "300000", "--seed", "2"]).finish(DEADLINE);
     wait_full(scenario);
@@ -59,8 +57,11 @@ pub fn a_full_volume_grows(scenario: &Scenario) {
     wait_condition(scenario, "NothingLost", "True");
 }
 
-/// Something else takes what there is, to the last megabyte.
+/// Something else takes what there is, to the last megabyte. A merge takes room while it is under way, and parts that were
+/// merged go some minutes later: both would make room again, so there are none until the server is restarted.
 fn fill(servers: &Managed<'_>) {
+    servers.query(0, "SYSTEM STOP MERGES");
+    wait_count(servers, 0, "SELECT count() FROM system.merges", 0);
     for rows in [8, 1] {
         wait_until("a full volume", DEADLINE, || {
             let sql = format!("INSERT INTO default.filler SELECT randomString(1000000) FROM numbers({rows})");
