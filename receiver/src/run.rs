@@ -27,6 +27,8 @@ use crate::{cpu, ledger, metrics};
 
 /// From the signal to the exit. Listeners read on for five seconds of it at most.
 const STOP_WITHIN: Duration = Duration::from_secs(9);
+/// What each stream's last row of the ledger has at least.
+const LAST_ROW_WITHIN: Duration = Duration::from_millis(500);
 const LEDGER_INTERVAL: Duration = Duration::from_secs(60);
 /// They only move bytes; decoding has threads of its own.
 const RUNTIME_THREADS: usize = 2;
@@ -305,7 +307,8 @@ fn stop_in_order(
         if stream.is_drained() {
             let row = write_ledger_row(stream, collector);
             // The last row is a courtesy: the next start goes on where this one ends.
-            let _ = runtime.block_on(async { tokio::time::timeout(Duration::from_millis(500), row).await });
+            let time = deadline.saturating_duration_since(Instant::now()).max(LAST_ROW_WITHIN);
+            let _ = runtime.block_on(async { tokio::time::timeout(time, row).await });
         } else {
             let frames = crate::status::of_stream(stream).journal.waiting_frames;
             tracing::warn!(
