@@ -27,25 +27,19 @@ pub async fn apply_with_volumes(
     claims: &[PersistentVolumeClaim],
     is_its_turn: bool,
 ) -> Result<(), ApplyError> {
-    let (replace, grown) = match live {
-        Some(live) => grow(context, about, &mut wanted, live, claims).await,
-        None => (Replace::Not, Ok(())),
+    let Some(live) = live else {
+        // A new one restarts nothing: it is always its turn.
+        return apply::apply(context, about, &wanted, None).await.map(drop);
     };
+    let (replace, grown) = grow(context, about, &mut wanted, live, claims).await;
     // One that is being deleted is made again by the next reconcile.
-    let is_going = live.is_some_and(|live| live.metadata.deletion_timestamp.is_some());
-    if !is_its_turn || is_going {
+    if !is_its_turn || live.metadata.deletion_timestamp.is_some() {
         return grown;
     }
-    match (replace, live) {
-        (Replace::AroundPod, Some(live)) => {
-            apply::delete(context, about, live, PropagationPolicy::Orphan).await?
-        }
-        (Replace::WithPod, Some(live)) => {
-            apply::delete(context, about, live, PropagationPolicy::Foreground).await?;
-        }
-        (Replace::Not, _) | (_, None) => {
-            apply::apply(context, about, &wanted, live).await?;
-        }
+    match replace {
+        Replace::Not => drop(apply::apply(context, about, &wanted, Some(live)).await?),
+        Replace::AroundPod => apply::delete(context, about, live, PropagationPolicy::Orphan).await?,
+        Replace::WithPod => apply::delete(context, about, live, PropagationPolicy::Foreground).await?,
     }
     grown
 }
