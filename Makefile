@@ -34,7 +34,7 @@ image: ## The container image, target/images/qoe.tar; needs buildah
 	@echo target/images/qoe.tar
 
 quick: lint ## Formatting, lints and the tests that need no ClickHouse: for every commit
-	cargo test --release -p ipfix -p crds -p dictionaries -p receiver
+	cargo test --release -p ipfix -p crds -p dictionaries -p receiver -p simulator
 	cargo test --release -p schema --lib --test drift
 
 lint: ## Formatting and lints

@@ -1,7 +1,7 @@
 //! natflow: the vendor's template, complete.
 
 use super::{Entry, Records, iana, text, vendor};
-use crate::simulate::field::Field::*;
+use crate::field::Field::*;
 
 pub(super) const RECORDS: Records = Records { fields: &FIELDS, ipv6: false, other: &[], volume: false };
 

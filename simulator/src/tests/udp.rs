@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::collector::{Collected, Numbered, Session};
 use super::{assert_meets, options};
-use crate::simulate::{self, Summary};
+use crate::Summary;
 
 /// Receives until the run has ended and nothing more comes.
 pub(super) fn collect(more: &[&str]) -> (Collected, Summary) {
@@ -14,7 +14,7 @@ pub(super) fn collect(more: &[&str]) -> (Collected, Summary) {
     let mut line = vec!["--transport", "udp", "--rate", "5000"];
     line.extend_from_slice(more);
     let options = options(&socket.local_addr().unwrap().to_string(), &line);
-    let run = std::thread::spawn(move || simulate::run(options).unwrap());
+    let run = std::thread::spawn(move || crate::run(options).unwrap());
 
     let mut collected = Collected::default();
     let mut sessions = std::collections::HashMap::new();

@@ -1,7 +1,7 @@
 //! fullflow: 31 fields by IPv4, 29 by IPv6.
 
 use super::{Entry, Records, iana, text, vendor};
-use crate::simulate::field::Field::*;
+use crate::field::Field::*;
 
 pub(super) const RECORDS: Records = Records { fields: &FIELDS, ipv6: true, other: &[], volume: true };
 

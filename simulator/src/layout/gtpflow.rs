@@ -1,7 +1,7 @@
 //! gtpflow: what the vendor publishes, up to 3310, and four fields beyond, with ids of our own invention.
 
 use super::{Entry, Records, text, vendor};
-use crate::simulate::field::Field::*;
+use crate::field::Field::*;
 
 pub(super) const RECORDS: Records = Records { fields: &FIELDS, ipv6: false, other: &[], volume: false };
 

@@ -2,7 +2,7 @@
 //! the same elements; the answer itself by ids of our own invention, 3601 to 3605.
 
 use super::{Entry, Records, iana, text, vendor};
-use crate::simulate::field::Field::*;
+use crate::field::Field::*;
 
 pub(super) const RECORDS: Records = Records { fields: &FIELDS, ipv6: true, other: &[], volume: false };
 

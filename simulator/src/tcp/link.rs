@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 
-use crate::simulate::report::Weight;
+use crate::report::Weight;
 
 /// How long a failed connection waits before the next attempt: doubled from the first to the second.
 const FIRST_BACKOFF: Duration = Duration::from_millis(50);

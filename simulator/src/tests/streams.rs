@@ -6,8 +6,8 @@ use clap::ValueEnum;
 use ipfix::Element;
 
 use super::{tcp, udp};
-use crate::simulate::layout::Layouts;
-use crate::simulate::options::StreamKind;
+use crate::layout::Layouts;
+use crate::options::StreamKind;
 
 #[test]
 fn every_record_of_every_stream_has_a_number_of_its_own() {

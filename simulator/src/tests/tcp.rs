@@ -5,7 +5,7 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 
 use super::collector::{Collected, Session};
 use super::{assert_meets, options};
-use crate::simulate::{self, Summary};
+use crate::Summary;
 
 /// Clock of the runs that must be the same twice.
 const CLOCK: &str = "1700000000000";
@@ -29,7 +29,7 @@ fn read_messages(stream: &mut TcpStream, collected: &mut Collected, limit: u64) 
 
 fn run_against(listener: &TcpListener, more: &[&str]) -> std::thread::JoinHandle<Summary> {
     let options = options(&listener.local_addr().unwrap().to_string(), more);
-    std::thread::spawn(move || simulate::run(options).unwrap())
+    std::thread::spawn(move || crate::run(options).unwrap())
 }
 
 pub(super) fn collect(more: &[&str], connections: usize) -> (Collected, Summary) {

@@ -2,7 +2,7 @@
 //! their own fields are ones that nobody has heard of.
 
 use super::{Entry, Records, iana, text, vendor};
-use crate::simulate::field::Field::*;
+use crate::field::Field::*;
 
 pub(super) const RECORDS: Records = Records { fields: &REQUEST, ipv6: true, other: &RESPONSE, volume: false };
 
