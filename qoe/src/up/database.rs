@@ -21,7 +21,8 @@ use schema::{Cluster, Desired, Plan};
 use super::configuration::Configuration;
 use super::{Options, secrets};
 
-const READY_WITHIN: Duration = Duration::from_secs(60);
+/// One with many parts looks at all of them first, after a crash at their sums too. One that has ended is noticed at once.
+const READY_WITHIN: Duration = Duration::from_secs(30 * 60);
 const STOP_WITHIN: Duration = Duration::from_secs(30);
 /// How long one of several servers may take to answer before the start goes on without it.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(10);

@@ -15,7 +15,8 @@ use nix::unistd::Pid;
 use crate::data_dir::{DataDir, receiver_addresses_file};
 use crate::logging::FILTER_VARIABLE;
 
-const READY_WITHIN: Duration = Duration::from_secs(60);
+/// It looks at its journals first. One that has ended is noticed at once.
+const READY_WITHIN: Duration = Duration::from_secs(5 * 60);
 /// The receiver itself stops within 10 s.
 const STOP_WITHIN: Duration = Duration::from_secs(15);
 const PAUSE: Duration = Duration::from_millis(20);
