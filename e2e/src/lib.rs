@@ -13,6 +13,7 @@ mod http;
 mod ports;
 mod process;
 mod relay;
+mod sending;
 mod simulator;
 mod system;
 
@@ -20,5 +21,6 @@ pub use balance::{assert_balanced, assert_stored_exactly};
 pub use ports::free_port;
 pub use process::{Process, qoe_binary, resident_bytes, wait_for};
 pub use relay::{Attempt, Fate, Relay};
+pub use sending::Sending;
 pub use simulator::{Sent, Simulator};
 pub use system::{Stored, System, SystemOptions};

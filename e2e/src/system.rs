@@ -22,7 +22,7 @@ use crate::ports::free_port;
 use crate::process::{Process, qoe_binary, wait_for};
 
 /// Deadline of everything that should take a second or two: ten times that, and the machine's load.
-pub(crate) const SOON: Duration = Duration::from_secs(90);
+pub(crate) const SOON: Duration = Duration::from_secs(180);
 
 /// Changes the receiver's configuration before it starts.
 pub type Configure = Box<dyn Fn(&mut ReceiverConfig)>;
@@ -170,7 +170,7 @@ impl System {
     pub fn stop_receiver(&mut self) {
         let mut receiver = self.receiver.take().expect("a receiver runs");
         receiver.signal(Signal::SIGTERM);
-        let status = receiver.wait(Duration::from_secs(60));
+        let status = receiver.wait(SOON);
         assert!(status.success(), "the receiver did not stop in order: {}", self.receiver_log_text());
     }
 
@@ -309,6 +309,14 @@ impl System {
         ));
         let figures: Vec<u64> = answer.split('\t').map(|figure| figure.parse().unwrap()).collect();
         Stored { rows: figures[0], octets: figures[1], packets: figures[2], distinct: figures[3] }
+    }
+
+    /// Waits until so many records of a stream were decoded. What was sent by UDP may lie in the socket when the sender
+    /// has ended.
+    pub fn wait_until_decoded(&self, dpi: u16, stream: &str, records: u64) {
+        wait_for("the records to be decoded", SOON * 4, || {
+            (self.stream_of(dpi, stream).sequence.decoded >= records).then_some(())
+        });
     }
 
     /// Waits until everything that the journal of a DPI's `fullflow` holds is stored.

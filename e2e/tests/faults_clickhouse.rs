@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 use e2e::{
-    Simulator, System, SystemOptions, assert_balanced, assert_stored_exactly, resident_bytes, wait_for,
+    Sent, Simulator, System, SystemOptions, assert_balanced, assert_stored_exactly, resident_bytes, wait_for,
 };
 
 const LONG: Duration = Duration::from_secs(600);
@@ -43,6 +43,7 @@ fn killed_three_times() {
         system.start_clickhouse();
     }
     for (dpi, runs) in [(0, by_tcp), (1, by_udp)] {
+        system.wait_until_decoded(dpi, "fullflow", Sent::sum(&runs).records);
         let status = system.wait_until_stored(dpi);
         assert_stored_exactly(&system, dpi, &runs);
         assert_balanced(&status);

@@ -143,9 +143,12 @@ fn notes_that_are_cut_or_gone() {
 /// As after a power cut: an insert was stored, its answer lost, and then its last frames too.
 #[test]
 fn newest_frames_that_are_gone() {
-    let (mut system, lossy, relay) = with_lossy_relay(4_000);
+    // Longer than they take to be sent.
+    let (mut system, lossy, relay) = with_lossy_relay(3_600_000);
     lossy.store(true, Ordering::SeqCst);
     let mut runs = vec![send(&system, 40_000, 111)];
+    system.config.dpis[0].max_delay_ms = 1;
+    system.reload();
     wait_for("a lost answer", LONG, || relay.attempts().iter().any(is_lost).then_some(()));
     assert_eq!(system.stored(0).rows, 40_000, "all frames must be of the one insert");
     system.kill_receiver();
@@ -234,11 +237,13 @@ fn full() {
     assert!(by_tcp.wire.refused.is_empty(), "{by_tcp:?}");
     assert_eq!(by_tcp.sequence.missing, 0);
 
+    let before = system.wait_until_stored(1).sequence.decoded;
     let last = {
         let to = system.address(1);
         let arguments = ["--transport", "udp", "--records", "20000", "--rate", "20000", "--domain", "9"];
         Simulator::start(&[&["--to", &to, "--seed", "133"], &arguments[..]].concat()).finish(LONG)
     };
+    system.wait_until_decoded(1, "fullflow", before + last.records);
     let by_udp = system.wait_until_stored(1);
     assert_balanced(&by_udp);
     let stored = system.stored(1);

@@ -19,8 +19,10 @@ use std::time::Duration;
 use crds::collector::NodePolicy;
 use crds::dpi::Fsync;
 use crds::receiver::{ReceiverConfig, TAKES_A_RESTART, hash_of};
+use e2e::exporter::{Exporter, template};
 use e2e::{
-    Sent, Simulator, System, SystemOptions, assert_balanced, assert_stored_exactly, qoe_binary, wait_for,
+    Sending, Sent, Simulator, System, SystemOptions, assert_balanced, assert_stored_exactly, qoe_binary,
+    wait_for,
 };
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -65,10 +67,8 @@ fn changes_lose_no_record_and_restart_nothing() {
     assert_eq!(system.status().config_hash, hash_of(&fs::read(system.config_file()).unwrap()));
 
     let to = [system.address(0), system.address(1)];
-    let tcp =
-        Simulator::start(&["--to", &to[0], "--records", "1500000", "--rate", "60000", "--connections", "3"]);
-    let udp = ["--to", &to[1], "--transport", "udp", "--records", "500000", "--rate", "20000", "--seed", "2"];
-    let mut udp = Simulator::start(&udp);
+    let tcp = Sending::start_with(&to[0], 60_000, 1, &["--connections", "3"]);
+    let udp = Sending::start_with(&to[1], 20_000, 1_000, &["--transport", "udp"]);
     wait_for("records", LONG, || (system.stream(0).destination.stored > 10_000).then_some(()));
 
     let changes: [fn(&mut ReceiverConfig); 4] = [
@@ -106,16 +106,16 @@ fn changes_lose_no_record_and_restart_nothing() {
     assert_eq!(system.get("/readyz"), "ok\n");
     replace(&password, &right);
 
-    assert!(udp.is_running() || system.stream(1).wire.arrived > 0);
-    let (tcp, udp) = (tcp.finish(LONG), udp.finish(LONG));
-    assert_eq!(tcp.reconnects, 0, "{tcp:?}");
-    for (dpi, sent) in [(0, &tcp), (1, &udp)] {
+    for (dpi, runs) in [(0, tcp.finish()), (1, udp.finish())] {
+        let sent = Sent::sum(&runs);
+        assert_eq!(sent.reconnects, 0, "{sent:?}");
+        system.wait_until_decoded(dpi, "fullflow", sent.records);
         let status = system.wait_until_stored(dpi);
         assert_balanced(&status);
         assert_eq!(status.destination.set_aside, 0, "{status:?}");
         assert_eq!(status.wire.refused.values().sum::<u64>(), 0, "{status:?}");
         assert_eq!(status.sequence.missing, 0, "{status:?}");
-        assert_stored_exactly(&system, dpi, std::slice::from_ref(sent));
+        assert_stored_exactly(&system, dpi, &runs);
     }
     assert_eq!((system.receiver_pid(), system.status().started_at), (pid, started_at));
     // Four of the file and two of the password.
@@ -276,9 +276,20 @@ fn one_socket_for_both_families_and_exporters_by_their_own_address() {
 #[test]
 fn a_planned_stop_is_not_ready_at_once_and_a_second_signal_changes_nothing() {
     let mut system = System::start(&SystemOptions::default());
-    // Holds the stop up for two seconds: it has said nothing about its end.
+    let mut exporter = Exporter::new(1);
     let mut open = TcpStream::connect(system.address(0)).unwrap();
-    wait_for("the connection", LONG, || (system.stream(0).wire.connections == 1).then_some(()));
+    open.write_all(&exporter.message(|builder| builder.template(&template(256)))).unwrap();
+    // What cannot be stored holds the stop up until the end of its time.
+    system.kill_clickhouse();
+    open.write_all(&exporter.records(256, 1)).unwrap();
+    wait_for("both messages", LONG, || (system.stream(0).wire.journaled == 2).then_some(()));
+    assert!(!system.is_unready());
+    let last = exporter.records(256, 1);
+    let exporter = std::thread::spawn(move || {
+        // Half-closed: it is told, and what it says all the same is still taken.
+        assert_eq!(open.read(&mut [0; 1]).unwrap(), 0);
+        open.write_all(&last).unwrap();
+    });
     let pid = Pid::from_raw(system.receiver_pid() as i32);
     kill(pid, Signal::SIGTERM).unwrap();
     wait_for("not ready", LONG, || system.is_unready().then_some(()));
@@ -286,13 +297,13 @@ fn a_planned_stop_is_not_ready_at_once_and_a_second_signal_changes_nothing() {
     kill(pid, Signal::SIGTERM).unwrap();
     kill(pid, Signal::SIGINT).unwrap();
     kill(pid, Signal::SIGHUP).unwrap();
-    // Half-closed: we are told, and what we say all the same is still taken.
-    assert_eq!(open.read(&mut [0; 1]).unwrap(), 0);
-    open.write_all(&[0, 10, 0, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]).unwrap();
-    wait_for("the message", LONG, || (system.stream(0).wire.journaled == 1).then_some(()));
-    drop(open);
+    exporter.join().unwrap();
     // Asserts an orderly end.
     system.stop_receiver();
+    system.start_clickhouse();
+    system.start_receiver();
+    assert_eq!(system.stream(0).wire.journaled, 3);
+    wait_for("both records", LONG, || (system.stored(0).rows == 2).then_some(()));
 }
 
 #[test]

@@ -191,13 +191,14 @@ fn the_manuals_rights_suffice() {
         let to = format!("127.0.0.1:{port}");
         Simulator::start(&["--to", &to, "--stream", stream, "--records", "5000"]).finish(LONG);
     }
-    up.stop();
     for stream in STREAMS {
-        let raw = number(&server, &format!("SELECT count() FROM qoestor.{stream}"));
-        assert!(raw >= 5_000, "{stream}: {raw} rows");
-        let aggregated = number(&server, &format!("SELECT sum(records) FROM qoestor.{stream}_agg"));
-        assert_eq!(aggregated, raw, "{stream}_agg");
+        wait_for(&format!("the aggregates of {stream}"), LONG, || {
+            let raw = number(&server, &format!("SELECT count() FROM qoestor.{stream}"));
+            let aggregated = number(&server, &format!("SELECT sum(records) FROM qoestor.{stream}_agg"));
+            (raw >= 5_000 && aggregated == raw).then_some(())
+        });
     }
+    up.stop();
     assert_eq!(refused(&server), "");
     let settled = "SELECT count() FROM system.query_log WHERE user = 'limited' AND type = 'QueryFinish' AND \
                    query LIKE 'SELECT toUnixTimestamp64Micro(received_at) AS arrival, count()%'";
@@ -283,6 +284,7 @@ fn several_servers_on_one_machine() {
 
     let up = program.up(config);
     send("1");
+    wait_for("all rows", LONG, || (rows(&servers[0], "fullflow") == 50_000).then_some(()));
     up.stop();
     for server in &servers {
         assert_eq!(rows(server, "fullflow"), 50_000);

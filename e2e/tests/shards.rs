@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use crds::receiver::{ShardStatus, hash_of};
-use e2e::{Sent, Simulator, System, SystemOptions, assert_balanced, wait_for};
+use e2e::{Sending, Sent, Simulator, System, SystemOptions, assert_balanced, wait_for};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -91,13 +91,10 @@ fn write_and_wait_in_force(system: &System) {
 #[test]
 fn a_shard_that_is_away_holds_up_only_what_is_bound_to_it() {
     let mut system = start(3, 200, None);
-    let mut runs = vec![send(&system, 200_000, 40_000, 1).finish(LONG)];
-    let rows_before = assert_exact(&system, 3, &runs);
-    assert!(rows_before.iter().all(|rows| *rows > 10_000), "{rows_before:?}");
-
-    let sending = send(&system, 600_000, 40_000, 2);
-    let before = rows(&system, 1);
-    wait_for("rows of the second run", LONG, || (rows(&system, 1) > before).then_some(()));
+    let sending = Sending::start(&system.address(0), 40_000, 1);
+    for shard in 0..3 {
+        wait_for("rows on each shard", LONG, || (rows(&system, shard) > 10_000).then_some(()));
+    }
     for away in [1, 0] {
         system.kill_shard(away);
         let error = wait_for("the trouble", LONG, || {
@@ -118,8 +115,7 @@ fn a_shard_that_is_away_holds_up_only_what_is_bound_to_it() {
             shard(&system, away as u32).last_error.is_none().then_some(())
         });
     }
-    runs.push(sending.finish(LONG));
-    assert_exact(&system, 3, &runs);
+    assert_exact(&system, 3, &sending.finish());
     assert!(system.stream(0).destination.retries > 0);
     assert!(system.status().shards.iter().all(|shard| shard.unsettled == 0));
     let metrics = system.get("/metrics");
@@ -159,7 +155,7 @@ fn killed_receivers_and_killed_shards() {
 #[test]
 fn a_shard_comes_and_is_closed_and_goes() {
     let mut system = start(1, 200, None);
-    let sending = send(&system, 900_000, 30_000, 3);
+    let sending = Sending::start(&system.address(0), 30_000, 1);
     wait_for("rows", LONG, || (rows(&system, 0) > 0).then_some(()));
 
     assert_eq!(system.add_shard(), 1);
@@ -196,8 +192,7 @@ fn a_shard_comes_and_is_closed_and_goes() {
     system.config.clickhouse.closed_shards.clear();
     assert!(last.is_some());
     write_and_wait_in_force(&system);
-    let runs = [sending.finish(LONG)];
-    assert_exact(&system, 2, &runs);
+    assert_exact(&system, 2, &sending.finish());
     assert_eq!(system.status().shards.len(), 1);
 }
 
@@ -205,9 +200,9 @@ fn a_shard_comes_and_is_closed_and_goes() {
 fn tables_are_renamed_while_records_flow() {
     let mut system = start(2, 200, Some(r#"{"fullflow_agg": {}}"#));
     let mut runs = vec![send(&system, 50_000, 50_000, 5).finish(LONG)];
-    for (seed, shard) in [(6, 1), (7, 0)] {
+    for (seed, shard) in [(1_000, 1), (2_000, 0)] {
         let before = rows(&system, shard);
-        let sending = send(&system, 300_000, 30_000, seed);
+        let sending = Sending::start(&system.address(0), 30_000, seed);
         wait_for("rows", LONG, || (rows(&system, shard) > before + 10_000).then_some(()));
         let tables = system.query_shard(
             shard,
@@ -220,7 +215,7 @@ fn tables_are_renamed_while_records_flow() {
         }
         let before = rows(&system, shard);
         wait_for("rows in the renamed table", LONG, || (rows(&system, shard) > before).then_some(()));
-        runs.push(sending.finish(LONG));
+        runs.extend(sending.finish());
         // What one life has begun under the one name, the next settles under the other.
         system.kill_receiver();
         system.start_receiver();

@@ -32,7 +32,7 @@ pub(crate) const SETTINGS_VARIABLE: &str = "QOE_SERVER_SETTINGS";
 
 /// How long a server may take to answer, and how often a start is tried again when another test took
 /// the chosen port in between.
-const READY_TIMEOUT: Duration = Duration::from_secs(60);
+const READY_TIMEOUT: Duration = Duration::from_secs(300);
 const PORT_ATTEMPTS: u32 = 5;
 
 /// Which program becomes the server.

@@ -38,7 +38,7 @@ async fn apply(server: &Server, desired: &Desired) -> Vec<Action> {
 
 /// Asks until the answer comes; mutations run in the background.
 fn eventually(server: &Server, sql: &str, expected: &str) {
-    for _ in 0..600 {
+    for _ in 0..3_000 {
         if server.text(sql) == expected {
             return;
         }

@@ -120,7 +120,7 @@ impl OldReceivers {
     /// Waits until every table has taken rows that were sent from now on.
     async fn next_round(&self) {
         let begun = self.rounds.load(Ordering::Relaxed);
-        for _ in 0..6000 {
+        for _ in 0..30_000 {
             assert!(!self.task.is_finished(), "an insert was refused");
             if self.rounds.load(Ordering::Relaxed) >= begun + 2 {
                 return;

@@ -64,7 +64,8 @@ pub(super) fn run(options: &Options, listening: impl FnOnce(SocketAddr)) -> anyh
 /// Waits for the last record; what it took until then, without the reader.
 fn watch(options: &Options, wire: &WireCounters, reading_thread: &AtomicI32) -> anyhow::Result<Collected> {
     let begun = Instant::now();
-    while wire.bytes() == 0 && wire.connections() == 0 {
+    let has_begun = || wire.bytes() > 0 || wire.connections() > 0;
+    while !has_begun() || reading_thread.load(Ordering::Relaxed) == 0 {
         ensure!(begun.elapsed() < PATIENCE, "nobody sends");
         std::thread::sleep(LOOK);
     }

@@ -220,7 +220,7 @@ fn objects(options: &ClickHouseOptions, address: &str) -> Vec<Value> {
                         "image": STAND_IN,
                         "imagePullPolicy": "Never",
                         "ports": [{"name": "http", "containerPort": 8123}, {"name": "https", "containerPort": 8443}],
-                        "readinessProbe": {"httpGet": {"path": "/ping", "port": "http"}, "periodSeconds": 1},
+                        "readinessProbe": {"httpGet": {"path": "/ping", "port": "http"}, "periodSeconds": 1, "timeoutSeconds": 5, "failureThreshold": 6},
                         "securityContext": {
                             "allowPrivilegeEscalation": false,
                             "readOnlyRootFilesystem": true,

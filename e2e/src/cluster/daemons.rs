@@ -9,7 +9,7 @@ use super::namespace::{name, run};
 use super::network::{NODE_ADDRESS, POD_RANGE, SERVICE_RANGE};
 use crate::process::wait_for;
 
-const STARTED_WITHIN: Duration = Duration::from_secs(120);
+const STARTED_WITHIN: Duration = Duration::from_secs(300);
 
 /// All of them, running.
 pub(super) struct Daemons {

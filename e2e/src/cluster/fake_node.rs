@@ -90,7 +90,7 @@ impl Cluster {
         let patch = status.to_string();
         self.kubectl(&["patch", "node", &node.name, "--subresource=status", "--type=merge", "-p", &patch])?;
         // The taint of a new node is taken away by the node controller soon.
-        super::wait_until("the new node to be usable", std::time::Duration::from_secs(60), || {
+        super::wait_until("the new node to be usable", std::time::Duration::from_secs(180), || {
             let seen = self.kubectl(&["get", "node", &node.name, "-o", "jsonpath={.spec.taints[*].key}"])?;
             if seen.contains("not-ready") { Err(seen) } else { Ok(()) }
         });

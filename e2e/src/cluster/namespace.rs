@@ -107,7 +107,7 @@ fn supervise(reach: Reach) -> Result<ExitStatus, String> {
 fn join_machine(unshare: u32) -> Result<(), String> {
     let children = format!("/proc/{unshare}/task/{unshare}/children");
     let ours = fs::read_link("/proc/self/ns/net").map_err(|error| error.to_string())?;
-    let inside = wait_for("the namespaces", Duration::from_secs(30), || {
+    let inside = wait_for("the namespaces", Duration::from_secs(120), || {
         let pid = fs::read_to_string(&children).ok()?.trim().to_string();
         let theirs = fs::read_link(format!("/proc/{pid}/ns/net")).ok()?;
         (theirs != ours).then_some(pid)

@@ -75,7 +75,7 @@ fn cover(directory: &Path, real: &Path, text: &str) -> Result<(), String> {
 
 /// Takes the inner end of the interface to the machine into use.
 pub(super) fn join_machine() -> Result<(), String> {
-    wait_for("the interface to the machine", Duration::from_secs(30), || {
+    wait_for("the interface to the machine", Duration::from_secs(120), || {
         run("ip", &format!("link show {NODE_LINK}")).ok()
     });
     run("ip", &format!("address add 198.18.254.2/30 dev {NODE_LINK}"))?;

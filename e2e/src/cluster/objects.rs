@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::Cluster;
 
-const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
+const ANSWERED_WITHIN: Duration = Duration::from_secs(120);
 
 /// Where the kinds are found that scenarios ask for; `kubectl` knows all others.
 const KINDS: [(&str, &str, &str); 16] = [

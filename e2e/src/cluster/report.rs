@@ -35,10 +35,10 @@ pub(super) fn of(scenario: &Scenario) -> String {
     operators.sort();
     for path in operators {
         let tail = daemon::tail(&path, 400);
-        // Each operator serves one namespace, which it names.
+        // Each operator serves one namespace, which it names, but not when it ends.
         let ours: Vec<&str> = tail.lines().filter(|line| line.contains(&scenario.namespace)).collect();
-        let shown = if ours.is_empty() { daemon::tail(&path, 10) } else { ours.join("\n") };
-        let _ = writeln!(text, "--- {}\n{shown}", path.display());
+        let _ =
+            writeln!(text, "--- {}\n{}\n...\n{}", path.display(), ours.join("\n"), daemon::tail(&path, 5));
     }
     text
 }

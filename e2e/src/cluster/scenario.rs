@@ -27,7 +27,7 @@ impl Scenario {
         });
         cluster.apply(&text.to_string()).unwrap();
         let scenario = Scenario { cluster, namespace: namespace.to_string() };
-        wait_until("the default service account", Duration::from_secs(60), || {
+        wait_until("the default service account", Duration::from_secs(180), || {
             scenario.kubectl(&["get", "serviceaccount", "default"])
         });
         scenario
@@ -72,7 +72,7 @@ impl Scenario {
 
     /// The cluster address of a Service, which is reached from this program too.
     pub fn service_address(&self, service: &str) -> String {
-        wait_until(&format!("the address of {service}"), Duration::from_secs(60), || {
+        wait_until(&format!("the address of {service}"), Duration::from_secs(180), || {
             match self.get("service", service)?["spec"]["clusterIP"].as_str() {
                 Some(address) if address != "None" && !address.is_empty() => Ok(address.to_string()),
                 other => Err(format!("{other:?}")),

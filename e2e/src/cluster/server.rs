@@ -8,13 +8,13 @@ use super::namespace::run;
 use super::wait_until;
 
 /// How long a server may take to start.
-pub(super) const READY_WITHIN: Duration = Duration::from_secs(180);
-const ANSWERED_WITHIN: Duration = Duration::from_secs(60);
+pub(super) const READY_WITHIN: Duration = Duration::from_secs(360);
+const ANSWERED_WITHIN: Duration = Duration::from_secs(300);
 
 /// The answer to a statement, asked once; an error of ClickHouse begins with `ClickHouse: `.
 pub(super) fn ask(url: &str, user: &str, password: &str, sql: &str) -> Result<String, String> {
     let agent: ureq::Agent = ureq::Agent::config_builder()
-        .timeout_global(Some(Duration::from_secs(30)))
+        .timeout_global(Some(Duration::from_secs(120)))
         .http_status_as_error(false)
         .build()
         .into();

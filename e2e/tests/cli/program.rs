@@ -9,7 +9,7 @@ use e2e::{Process, free_port, qoe_binary, wait_for};
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
-const SOON: Duration = Duration::from_secs(90);
+const SOON: Duration = Duration::from_secs(300);
 
 /// What a command has printed.
 #[derive(Debug)]

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::capture::{Carried, Flow, Flows, ICMP};
 
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_secs(180);
 /// How often the reference is made again if the kernel had to drop some of it.
 const ATTEMPTS: usize = 5;
 

@@ -18,7 +18,12 @@ pub struct Beside {
 impl Beside {
     /// Starts both and waits until each has a session.
     pub fn start(system: &System) -> Beside {
-        let tcp = simulator(system, 0, "300000", "50000", "71");
+        Beside::start_with(system, "50000")
+    }
+
+    /// [`Beside::start`] with so many records a second by TCP.
+    pub fn start_with(system: &System, tcp_rate: &str) -> Beside {
+        let tcp = simulator(system, 0, "300000", tcp_rate, "71");
         let udp = simulator(system, 1, "120000", "20000", "72");
         for dpi in [0, 1] {
             wait_for("the good sessions", LONG, || {

@@ -4,7 +4,9 @@ use e2e::Simulator;
 use e2e::cluster::{ClickHouse, Scenario, wait_until};
 use serde_json::{Value, json};
 
-use crate::support::{DEADLINE, address, collector, dpi, events, start_operator, wait_ready, wait_rows};
+use crate::support::{
+    DEADLINE, address, collector, dpi, events, start_operator, wait_gone, wait_ready, wait_rows,
+};
 
 /// Retain keeps journal and tables, and a new object of the same name adopts them; Delete takes both away.
 pub fn retained_then_deleted(scenario: &Scenario) {
@@ -36,7 +38,7 @@ pub fn retained_then_deleted(scenario: &Scenario) {
     // Somebody else's table in our database is not ours to drop.
     clickhouse.query("CREATE TABLE qoestor.of_somebody (x UInt8) ENGINE = MergeTree ORDER BY x");
     delete(scenario);
-    assert!(scenario.get("pvc", "journal-main-dpi-0-0").is_err(), "the journal is still there");
+    wait_gone(scenario, "journal-main-dpi-0-0");
     let left = clickhouse.query("SELECT name FROM system.tables WHERE database = 'qoestor' ORDER BY name");
     assert_eq!(left.trim(), "of_somebody", "{}", events(scenario));
 }
@@ -55,7 +57,7 @@ pub fn a_deletion_ends_without_clickhouse(scenario: &Scenario) {
         let events = events(scenario);
         if events.contains("DeletionIncomplete") { Ok(()) } else { Err(events) }
     });
-    assert!(scenario.get("pvc", "journal-main-dpi-0-0").is_err(), "the journal is still there");
+    wait_gone(scenario, "journal-main-dpi-0-0");
 }
 
 /// The CRD goes first: collectors go with it, receivers too, and a new CRD finds the operator ready.

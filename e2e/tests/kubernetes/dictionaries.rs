@@ -10,8 +10,8 @@ use ipfix::{Element, FieldSpec, MessageBuilder, Template};
 use serde_json::{Value, json};
 
 use crate::support::{
-    DEADLINE, address, collector, condition, dpi, events, main_collector, pod_lives, start_operator_with,
-    wait_condition, wait_ready, wait_rows,
+    DEADLINE, address, collector, condition, connect, dpi, events, main_collector, pod_lives,
+    start_operator_with, wait_condition, wait_ready, wait_rows,
 };
 
 const METRICS: &str = "127.0.0.1:19402";
@@ -298,7 +298,7 @@ struct Sender {
 
 impl Sender {
     fn new(scenario: &Scenario) -> Sender {
-        let connection = TcpStream::connect(address(scenario, 0, 1500)).unwrap();
+        let connection = connect(&address(scenario, 0, 1500));
         Sender { connection, exporter: Exporter::new(0), batches: 0 }
     }
 

@@ -6,8 +6,8 @@ use e2e::cluster::{ClickHouse, Scenario, wait_until};
 use serde_json::{Value, json};
 
 use crate::support::{
-    DEADLINE, address, collector, dpi, main_collector, owned_versions, pod_lives, start_operator_with,
-    wait_condition, wait_ready, wait_reason, wait_rows,
+    DEADLINE, address, collector, dpi, main_collector, owned, pod_lives, start_operator_with, wait_condition,
+    wait_ready, wait_reason, wait_rows,
 };
 
 const METRICS: &str = "127.0.0.1:19401";
@@ -37,8 +37,8 @@ pub fn a_life_in_git(scenario: &Scenario) {
 
 fn nothing_changes_when_applied_again(scenario: &Scenario, object: &Value) {
     let lives = pod_lives(scenario);
-    let versions = owned_versions(scenario);
-    assert_eq!(versions.len(), 5, "{versions:?}");
+    let written = owned(scenario);
+    assert_eq!(written.len(), 5, "{written:?}");
     let before = reconciles();
     scenario.apply(&object.to_string());
     // An annotation makes a reconcile happen and changes nothing that is wanted.
@@ -47,7 +47,7 @@ fn nothing_changes_when_applied_again(scenario: &Scenario, object: &Value) {
         let now = reconciles();
         if now > before { Ok(()) } else { Err(format!("{now} reconciles, {before} before")) }
     });
-    assert_eq!(owned_versions(scenario), versions, "owned objects were written again");
+    assert_eq!(owned(scenario), written, "owned objects were written again");
     assert_eq!(pod_lives(scenario), lives);
 }
 
@@ -89,7 +89,19 @@ fn ttl(clickhouse: &ClickHouse<'_>, table: &str) -> String {
 fn aggregates_are_switched_on(scenario: &Scenario, clickhouse: &ClickHouse<'_>, object: &mut Value) {
     let lives = pod_lives(scenario);
     let to = address(scenario, 0, 1500);
-    let run = ["--to", &to, "--records", "60000", "--rate", "6000", "--seed", "3", "--announce-end"];
+    let run = [
+        "--to",
+        &to,
+        "--records",
+        "60000",
+        "--rate",
+        "6000",
+        "--seed",
+        "3",
+        "--patience",
+        "300",
+        "--announce-end",
+    ];
     let sender = Simulator::start(&run);
     wait_until("the first rows", DEADLINE, || {
         let rows = clickhouse.number("SELECT count() FROM qoestor.fullflow");

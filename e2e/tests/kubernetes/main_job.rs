@@ -24,7 +24,7 @@ pub fn the_contract_runs(scenario: &Scenario) {
     let (north, south) = (address(scenario, 0, 1500), address(scenario, 1, 1510));
     let records = RECORDS.to_string();
     let tcp = Simulator::start(&["--to", &north, "--records", &records, "--seed", "1"]);
-    let tried = try_udp(&clickhouse, &south);
+    try_udp(&clickhouse, &south);
     // Slowly: what the kernel drops on a loaded machine is not what this is about.
     let udp = Simulator::start(&[
         "--to",
@@ -40,11 +40,16 @@ pub fn the_contract_runs(scenario: &Scenario) {
     ]);
     let (tcp, udp) = (tcp.finish(DEADLINE), udp.finish(DEADLINE));
     wait_rows(&clickhouse, "fullflow", 0, tcp.records);
-    wait_rows(&clickhouse, "fullflow", 1, tried.records + udp.records);
-    let udp = Sent { octets: tried.octets + udp.octets, records: tried.records + udp.records, ..udp };
-    for (id, sent) in [(0, &tcp), (1, &udp)] {
-        assert_eq!(octets(&clickhouse, id), sent.octets, "octets of DPI {id}");
-    }
+    let first = udp.first_session_id;
+    let of_udp = format!("dpi_id = 1 AND session_id BETWEEN {first} AND {}", first + udp.records - 1);
+    wait_until("the datagrams of the second run", DEADLINE, || match of(&clickhouse, &of_udp) {
+        found if found == (udp.records, udp.octets) => Ok(()),
+        found => Err(format!("{found:?} of {udp:?}")),
+    });
+    assert_eq!(of(&clickhouse, "dpi_id = 0"), (tcp.records, tcp.octets));
+    // With those of the tries.
+    let (records, octets) = of(&clickhouse, "dpi_id = 1");
+    let udp = Sent { records, octets, ..udp };
 
     // The same numbers in the object's status, within a minute or two.
     wait_until("the balances in the status", DEADLINE, || {
@@ -71,9 +76,8 @@ pub fn the_contract_runs(scenario: &Scenario) {
 }
 
 /// Waits until datagrams find their way: what is sent before kube-proxy knows of a pod that has just become ready is
-/// lost, and nobody can tell. Returns what has arrived.
-fn try_udp(clickhouse: &ClickHouse<'_>, to: &str) -> Sent {
-    let count = || clickhouse.number("SELECT count() FROM qoestor.fullflow WHERE dpi_id = 1");
+/// lost, and nobody can tell.
+fn try_udp(clickhouse: &ClickHouse<'_>, to: &str) {
     let mut seed = 1_000;
     wait_until("a datagram to arrive", DEADLINE, || {
         seed += 1;
@@ -81,15 +85,15 @@ fn try_udp(clickhouse: &ClickHouse<'_>, to: &str) -> Sent {
         let run = ["--to", to, "--transport", "udp", "--records", "10", "--seed", &seed];
         Simulator::start(&run).finish(DEADLINE);
         std::thread::sleep(Duration::from_secs(3));
-        if count() == 0 { Err("nothing has arrived".to_owned()) } else { Ok(()) }
+        if of(clickhouse, "dpi_id = 1").0 == 0 { Err("nothing has arrived".to_owned()) } else { Ok(()) }
     });
-    // A run before the last one may have arrived as well, and be on its way into the table.
-    std::thread::sleep(Duration::from_secs(5));
-    Sent { records: count(), octets: octets(clickhouse, 1), ..Sent::default() }
 }
 
-fn octets(clickhouse: &ClickHouse<'_>, dpi: u16) -> u64 {
-    clickhouse.number(&format!("SELECT sum(octet_delta_count) FROM qoestor.fullflow WHERE dpi_id = {dpi}"))
+/// Records and their octets.
+fn of(clickhouse: &ClickHouse<'_>, which: &str) -> (u64, u64) {
+    let number =
+        |what: &str| clickhouse.number(&format!("SELECT {what} FROM qoestor.fullflow WHERE {which}"));
+    (number("count()"), number("sum(octet_delta_count)"))
 }
 
 /// What users install (`manifests/namespace`): the operator as a pod, with no more rights than it needs.

@@ -4,11 +4,12 @@
 use std::time::Duration;
 
 use e2e::cluster::{ClickHouse, Operator, Scenario, wait_until};
+use e2e::{Sending, Sent};
 use serde_json::{Value, json};
 
 use crate::support::{
-    DEADLINE, Sending, address, collector, dpi, pod_lives, start_operator, start_operator_with,
-    wait_condition, wait_ready, wait_reason, wait_rows,
+    DEADLINE, address, collector, dpi, pod_lives, start_operator, start_operator_with, wait_condition,
+    wait_ready, wait_reason, wait_rows,
 };
 
 /// Every fault in turn on one collector while a DPI sends.
@@ -20,7 +21,7 @@ pub fn faults_around_the_operator(scenario: &Scenario) {
     wait_ready(scenario);
     let lives = pod_lives(scenario);
     let to = address(scenario, 0, 1500);
-    let sending = Sending::start(&to, 5_000);
+    let sending = Sending::start(&to, 5_000, 1);
 
     // Killed: the next one takes the Lease when it runs out.
     operator.kill();
@@ -37,9 +38,12 @@ pub fn faults_around_the_operator(scenario: &Scenario) {
     the_lease_is_taken_away(scenario, &mut operator);
     let mut operator = start_operator(scenario);
 
-    // The API server restarts.
+    // The API server restarts. If it is away for longer than the Lease, the operator ends and is started again.
     scenario.cluster.restart_api_server();
     change(scenario, &mut object, "32h");
+    if !operator.is_running() {
+        operator = start_operator(scenario);
+    }
     wait_ttl(&clickhouse, 32);
 
     // It freezes for a minute: the operator cannot show that it still holds the Lease and ends; whoever
@@ -69,7 +73,7 @@ pub fn faults_around_the_operator(scenario: &Scenario) {
     wait_ready(scenario);
 
     assert_eq!(pod_lives(scenario), lives, "a receiver was restarted");
-    let sent = sending.finish();
+    let sent = Sent::sum(&sending.finish());
     wait_rows(&clickhouse, "fullflow", 0, sent.records);
 }
 

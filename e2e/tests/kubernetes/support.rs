@@ -1,16 +1,13 @@
 //! What scenarios share: collectors as YAML, their status as numbers, senders. No scenario's own checks.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
+use std::net::TcpStream;
 use std::time::Duration;
 
 use e2e::cluster::{ClickHouse, Operator, Scenario, wait_until};
-use e2e::{Sent, Simulator};
 use serde_json::{Value, json};
 
-/// The usual deadline: ten times what a quiet machine needs.
-pub const DEADLINE: Duration = Duration::from_secs(180);
+/// The usual deadline: ten times what a quiet machine needs, also of what is said once a minute.
+pub const DEADLINE: Duration = Duration::from_secs(360);
 
 /// A collector named `main` with an external ClickHouse; change it before it is applied.
 pub fn collector(clickhouse: &ClickHouse<'_>, dpis: Value) -> Value {
@@ -125,6 +122,19 @@ pub fn address(scenario: &Scenario, dpi: u16, port: u16) -> String {
     format!("{}:{port}", scenario.service_address(&format!("main-dpi-{dpi}")))
 }
 
+/// A connection to a Service, which is refused until the node knows of the pod behind it.
+pub fn connect(to: &str) -> TcpStream {
+    wait_until(&format!("a connection to {to}"), DEADLINE, || TcpStream::connect(to))
+}
+
+/// Waits until there is no such claim: it goes when its pod is gone, a moment later.
+pub fn wait_gone(scenario: &Scenario, claim: &str) {
+    wait_until(&format!("the end of {claim}"), DEADLINE, || match scenario.get("pvc", claim) {
+        Ok(found) => Err(found["metadata"].to_string()),
+        Err(_) => Ok(()),
+    });
+}
+
 /// What tells whether a pod was restarted or replaced: uid and restarts of each, by name.
 pub fn pod_lives(scenario: &Scenario) -> Vec<String> {
     let pods = scenario.list("pods", "qoeplane.io/collector=main").unwrap();
@@ -143,17 +153,19 @@ pub fn pod_lives(scenario: &Scenario) -> Vec<String> {
     lives
 }
 
-/// Names and resourceVersions of everything that the collector owns.
-pub fn owned_versions(scenario: &Scenario) -> Vec<String> {
-    let mut versions = Vec::new();
+/// Everything that the collector owns, each without what its controller writes of its state.
+pub fn owned(scenario: &Scenario) -> Vec<String> {
+    let mut owned = Vec::new();
     for kind in ["statefulset", "service", "configmap", "serviceaccount", "poddisruptionbudget"] {
-        for object in scenario.list(kind, "qoeplane.io/collector=main").unwrap() {
-            let metadata = &object["metadata"];
-            versions.push(format!("{kind} {} {}", metadata["name"], metadata["resourceVersion"]));
+        for mut object in scenario.list(kind, "qoeplane.io/collector=main").unwrap() {
+            object.as_object_mut().unwrap().remove("status");
+            let metadata = object["metadata"].as_object_mut().unwrap();
+            metadata.remove("resourceVersion");
+            owned.push(format!("{kind} {object}"));
         }
     }
-    versions.sort();
-    versions
+    owned.sort();
+    owned
 }
 
 /// All events of the namespace: reason and note, a line each.
@@ -164,36 +176,4 @@ pub fn events(scenario: &Scenario) -> String {
         format!("{} {} {}\n", text("type"), text("reason"), text("note"))
     };
     all.iter().map(line).collect()
-}
-
-/// Records that are sent until it is told to stop: one sender after another.
-pub struct Sending {
-    stop: Arc<AtomicBool>,
-    thread: JoinHandle<Sent>,
-}
-
-impl Sending {
-    /// So many records a second to this address.
-    pub fn start(to: &str, rate: u64) -> Sending {
-        let stop = Arc::new(AtomicBool::new(false));
-        let (to, told) = (to.to_string(), stop.clone());
-        let thread = std::thread::spawn(move || {
-            let mut runs = Vec::new();
-            let (records, rate) = ((rate * 5).to_string(), rate.to_string());
-            while !told.load(Ordering::Relaxed) {
-                let seed = (runs.len() + 1).to_string();
-                let run =
-                    ["--to", &to, "--records", &records, "--rate", &rate, "--seed", &seed, "--announce-end"];
-                runs.push(Simulator::start(&run).finish(DEADLINE));
-            }
-            Sent::sum(&runs)
-        });
-        Sending { stop, thread }
-    }
-
-    /// What was sent in all.
-    pub fn finish(self) -> Sent {
-        self.stop.store(true, Ordering::Relaxed);
-        self.thread.join().unwrap()
-    }
 }

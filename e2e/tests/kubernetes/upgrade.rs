@@ -1,6 +1,7 @@
 //! A newer operator: receivers stay as they are when the object says so, and move one at a time when it does
 //! not.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use e2e::cluster::{ClickHouse, Scenario, wait_until};
@@ -55,16 +56,22 @@ pub fn receivers_move_with_the_operator(scenario: &Scenario) {
     wait_ready(scenario);
 }
 
-/// Until both pods are of the next version, at most one of them is not ready.
+/// Until both pods are of the next version, at most one of them is going or has not been ready yet. One that was ready may
+/// be late to answer a probe.
 fn one_at_a_time(scenario: &Scenario) {
     let begun = Instant::now();
+    let mut were_ready = BTreeSet::new();
     loop {
         let pods = scenario.list("pods", "qoeplane.io/collector=main").unwrap();
         let ready = |pod: &&Value| {
             let conditions = pod["status"]["conditions"].as_array().cloned().unwrap_or_default();
             conditions.iter().any(|one| one["type"] == "Ready" && one["status"] == "True")
         };
-        let serving = pods.iter().filter(ready).count();
+        let uid = |pod: &Value| pod["metadata"]["uid"].to_string();
+        were_ready.extend(pods.iter().filter(ready).map(uid));
+        let serves =
+            |pod: &&Value| were_ready.contains(&uid(pod)) && pod["metadata"]["deletionTimestamp"].is_null();
+        let serving = pods.iter().filter(serves).count();
         assert!(serving >= 1, "both receivers were away at the same time");
         let moved = images(scenario).iter().all(|image| image.ends_with(NEXT));
         if moved && serving == 2 && pods.len() == 2 {

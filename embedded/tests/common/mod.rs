@@ -7,16 +7,16 @@ use std::time::Duration;
 use embedded::testing::{Launch, TestServer};
 
 pub const SERVER: Launch = Launch::ThisTest("clickhouse_server");
-pub const READY: Duration = Duration::from_secs(60);
-pub const STOP: Duration = Duration::from_secs(10);
+pub const READY: Duration = Duration::from_secs(300);
+pub const STOP: Duration = Duration::from_secs(120);
 
 pub fn start() -> TestServer {
     TestServer::start(&SERVER).unwrap()
 }
 
-/// Looks again and again until the condition holds; false when it does not within a minute.
+/// Looks again and again until the condition holds; false when it does not within five minutes.
 pub fn eventually(mut condition: impl FnMut() -> bool) -> bool {
-    for _ in 0..600 {
+    for _ in 0..3_000 {
         if condition() {
             return true;
         }

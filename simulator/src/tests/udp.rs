@@ -3,13 +3,22 @@
 use std::net::UdpSocket;
 use std::time::Duration;
 
+use nix::sys::socket::{setsockopt, sockopt};
+
 use super::collector::{Collected, Numbered, Session};
 use super::{assert_meets, options};
 use crate::Summary;
 
+/// Room for all that one of these tests sends: what arrives must not depend on when it is read.
+const RECEIVE_BUFFER: usize = 4 << 20;
+
 /// Receives until the run has ended and nothing more comes.
 pub(super) fn collect(more: &[&str]) -> (Collected, Summary) {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    // The first one needs root and knows no bound of the system's.
+    if setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER).is_err() {
+        setsockopt(&socket, sockopt::RcvBuf, &RECEIVE_BUFFER).unwrap();
+    }
     socket.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
     let mut line = vec!["--transport", "udp", "--rate", "5000"];
     line.extend_from_slice(more);

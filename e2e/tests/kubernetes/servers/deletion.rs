@@ -5,7 +5,7 @@ use e2e::cluster::{FIXED_STORAGE_CLASS, Managed, Scenario, wait_until};
 use serde_json::json;
 
 use super::{POD, collector, start_operator, uid, wait_rows};
-use crate::support::{DEADLINE, address, wait_ready, wait_reason};
+use crate::support::{DEADLINE, address, wait_gone, wait_ready, wait_reason};
 
 const CLAIMS: [&str; 3] = ["hot-main-clickhouse-0-0", "cold-main-clickhouse-0-0", "journal-main-dpi-0-0"];
 
@@ -52,10 +52,7 @@ pub fn volumes_are_retained_then_deleted(scenario: &Scenario) {
     wait_rows(&servers, first.records + second.records);
     delete(scenario);
     for claim in CLAIMS {
-        wait_until(&format!("the end of {claim}"), DEADLINE, || match scenario.get("pvc", claim) {
-            Ok(found) => Err(found["metadata"].to_string()),
-            Err(_) => Ok(()),
-        });
+        wait_gone(scenario, claim);
     }
 }
 

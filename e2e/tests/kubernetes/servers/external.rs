@@ -1,12 +1,12 @@
 //! Servers that are somebody else's: from one endpoint to two while a sender sends, as with servers of one's own.
 
-use e2e::Simulator;
 use e2e::cluster::Scenario;
+use e2e::{Sending, Sent, Simulator};
 use serde_json::json;
 
 use super::{start_operator, wait_at_least, wait_count};
 use crate::smoke_servers;
-use crate::support::{DEADLINE, Sending, dpi, wait_ready, wait_reason};
+use crate::support::{DEADLINE, dpi, wait_ready, wait_reason};
 
 const LOCAL: &str = "SELECT count() FROM qoestor.fullflow_local";
 
@@ -32,13 +32,13 @@ pub fn a_second_endpoint_shares_the_rows(scenario: &Scenario) {
     scenario.apply(&object.to_string());
     wait_ready(scenario);
     let to = crate::support::address(scenario, 0, 1500);
-    let sending = Sending::start(&to, 3_000);
+    let sending = Sending::start(&to, 3_000, 1);
     wait_at_least(&servers, 0, "SELECT count() FROM qoestor.fullflow", 5_000);
 
     object["spec"]["clickhouse"]["external"]["endpoints"] = json!(endpoints);
     scenario.apply(&object.to_string());
     wait_at_least(&servers, 1, LOCAL, 1);
-    let sent = sending.finish();
+    let sent = Sent::sum(&sending.finish());
     for shard in 0..2 {
         wait_count(&servers, shard, "SELECT count() FROM qoestor.fullflow", sent.records);
     }

@@ -36,7 +36,11 @@ pub fn one_object_is_enough(scenario: &Scenario) {
     wait_condition(scenario, "NothingLost", "True");
     wait_condition(scenario, "ClickHouseReady", "True");
 
-    let object = main_collector(scenario).unwrap();
+    let object = wait_until("what is known of the volumes", DEADLINE, || {
+        let object = main_collector(scenario)?;
+        let volumes = &object["status"]["shards"][0]["volumes"];
+        if volumes.is_array() { Ok(object) } else { Err(object["status"].to_string()) }
+    });
     let shard = &object["status"]["shards"][0];
     assert_eq!((&shard["inUse"], &shard["pod"]), (&true.into(), &"main-clickhouse-0-0".into()), "{shard}");
     let names: Vec<_> =

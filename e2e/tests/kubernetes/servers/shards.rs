@@ -2,14 +2,12 @@
 
 use std::time::Duration;
 
-use e2e::Simulator;
 use e2e::cluster::{Managed, Scenario, wait_until};
+use e2e::{Sending, Sent, Simulator};
 use serde_json::json;
 
 use super::{collector, start_operator, wait_at_least, wait_count, wait_rows};
-use crate::support::{
-    DEADLINE, Sending, address, main_collector, pod_lives, wait_condition, wait_ready, wait_reason,
-};
+use crate::support::{DEADLINE, address, main_collector, pod_lives, wait_condition, wait_ready, wait_reason};
 
 const LOCAL: &str = "SELECT count() FROM qoestor.fullflow_local";
 /// How long a shard is away.
@@ -30,7 +28,7 @@ pub fn a_provider_outgrows_its_server(scenario: &Scenario) {
     let receiver = |lives: &[String]| lives.iter().find(|life| life.contains("main-dpi-0-0")).cloned();
     let mut servers = Managed::of(scenario);
     let to = address(scenario, 0, 1500);
-    let sending = Sending::start(&to, 3_000);
+    let sending = Sending::start(&to, 3_000, 1);
     wait_at_least(&servers, 0, "SELECT count() FROM qoestor.fullflow", 5_000);
 
     for shards in [2_u32, 3] {
@@ -60,7 +58,7 @@ pub fn a_provider_outgrows_its_server(scenario: &Scenario) {
     }
     std::thread::sleep(AWAY / 2);
     servers.heal();
-    let sent = sending.finish();
+    let sent = Sent::sum(&sending.finish());
     for shard in 0..3 {
         wait_count(&servers, shard, "SELECT count() FROM qoestor.fullflow", sent.records);
         assert!(servers.number(shard, LOCAL) > 10_000, "shard {shard} has hardly a row");
@@ -87,7 +85,11 @@ fn fewer(scenario: &Scenario, servers: &Managed<'_>, object: &mut serde_json::Va
     wait_rows(servers, records + more.records);
     assert_eq!(servers.number(2, LOCAL), leaving, "it got new rows");
 
-    let hash = main_collector(scenario).unwrap()["status"]["schema"]["planHash"].clone();
+    let hash = wait_until("the plan's hash", DEADLINE, || {
+        let status = main_collector(scenario)?["status"].clone();
+        let hash = status["schema"]["planHash"].as_str().map(str::to_owned);
+        hash.ok_or_else(|| status.to_string())
+    });
     object["spec"]["approvals"] = json!([hash]);
     scenario.apply(&object.to_string());
     wait_until("the server's end", MORE, || match scenario.get("statefulset", "main-clickhouse-2") {

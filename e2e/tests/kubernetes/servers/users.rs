@@ -85,14 +85,14 @@ fn ask_until_refused(url: String) -> std::thread::JoinHandle<String> {
 fn passwords_change(scenario: &Scenario, servers: &Managed<'_>) {
     let to = address(scenario, 0, 1500);
     let run = ["--to", &to, "--records", "150000", "--rate", "3000", "--seed", "2", "--announce-end"];
-    let sender = Simulator::start(&run);
     let before = servers.number(0, "SELECT count() FROM qoestor.fullflow");
+    let sender = Simulator::start(&run);
+    scenario.apply(&secret("grafana", "password", "second").to_string());
     for name in ["admin", "writer", "reader"] {
         let secret = format!("main-clickhouse-{name}");
         let patch = json!({"stringData": {"password": format!("changed-{name}")}}).to_string();
         scenario.kubectl(&["patch", "secret", &secret, "--patch", &patch]).unwrap();
     }
-    scenario.apply(&secret("grafana", "password", "second").to_string());
     // The operator looks at Secrets once a minute.
     wait_until("the new passwords", DEADLINE, || {
         servers.try_query_as(0, "qoe_admin", "changed-admin", "SELECT 1")?;
