@@ -19,18 +19,18 @@ pub struct Sending {
 }
 
 impl Sending {
-    /// So many records a second to this address; the runs have seeds from the first one on.
+    /// So many records a second to this address by TCP, each run with its last sequence number stated at its end; the
+    /// runs have seeds from the first one on.
     pub fn start(to: &str, rate: u64, first_seed: u64) -> Sending {
-        Sending::start_with(to, rate, first_seed, &[])
+        Sending::start_with(to, rate, first_seed, &["--announce-end"])
     }
 
-    /// [`Sending::start`] with more options of the simulator.
+    /// The same with other options of the simulator.
     pub fn start_with(to: &str, rate: u64, first_seed: u64, more: &[&str]) -> Sending {
         let stop = Arc::new(AtomicBool::new(false));
         let told = stop.clone();
         let (records, rate) = ((rate * RUN).to_string(), rate.to_string());
-        let common =
-            ["--to", to, "--records", &records, "--rate", &rate, "--patience", "300", "--announce-end"];
+        let common = ["--to", to, "--records", &records, "--rate", &rate, "--patience", "300"];
         let common: Vec<String> = common.iter().chain(more).map(ToString::to_string).collect();
         let thread = std::thread::spawn(move || {
             let mut runs = Vec::new();

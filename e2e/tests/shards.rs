@@ -16,6 +16,8 @@ const LONG: Duration = Duration::from_secs(600);
 fn start(shards: usize, max_delay_ms: u64, tables: Option<&'static str>) -> System {
     let configure = move |config: &mut crds::receiver::ReceiverConfig| {
         config.dpis[0].max_delay_ms = max_delay_ms;
+        // Shards take turns with what is gathered: several times while a test sends.
+        config.dpis[0].flush_interval_ms = Some(200);
     };
     let mut system = System::prepare(&SystemOptions { configure: Some(Box::new(configure)), tables });
     for _ in 1..shards {

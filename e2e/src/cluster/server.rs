@@ -15,6 +15,8 @@ const ANSWERED_WITHIN: Duration = Duration::from_secs(300);
 pub(super) fn ask(url: &str, user: &str, password: &str, sql: &str) -> Result<String, String> {
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .timeout_global(Some(Duration::from_secs(120)))
+        // What goes to an address that nobody has yet is not refused, and not heard of again.
+        .timeout_connect(Some(Duration::from_secs(5)))
         .http_status_as_error(false)
         .build()
         .into();

@@ -1,7 +1,6 @@
 //! A pod goes, as in a drain of its node: what an exporter loses, and that the ledger says so.
 
 use std::io::Write;
-use std::net::TcpStream;
 use std::time::Duration;
 
 use e2e::Simulator;
@@ -108,13 +107,8 @@ fn only_writes(scenario: &Scenario, clickhouse: &ClickHouse<'_>) {
         std::thread::sleep(Duration::from_millis(1));
     }
     scenario.wait_ready("main-dpi-1-0", DEADLINE);
-    let mut connection = wait_until("a connection to the new pod", DEADLINE, || {
-        let mut connection = TcpStream::connect(&to).map_err(|error| error.to_string())?;
-        connection
-            .write_all(&exporter.message(|builder| builder.template(&template(256))))
-            .map_err(|error| error.to_string())?;
-        Ok::<_, String>(connection)
-    });
+    let mut connection = connect(&to);
+    connection.write_all(&exporter.message(|builder| builder.template(&template(256)))).unwrap();
     for _ in 0..1_000 {
         connection.write_all(&exporter.records(256, 1)).unwrap();
     }

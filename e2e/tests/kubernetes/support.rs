@@ -122,9 +122,12 @@ pub fn address(scenario: &Scenario, dpi: u16, port: u16) -> String {
     format!("{}:{port}", scenario.service_address(&format!("main-dpi-{dpi}")))
 }
 
-/// A connection to a Service, which is refused until the node knows of the pod behind it.
+/// A connection to a Service. Until the node knows of the pod behind it, it is refused, or not answered at all.
 pub fn connect(to: &str) -> TcpStream {
-    wait_until(&format!("a connection to {to}"), DEADLINE, || TcpStream::connect(to))
+    let address = to.parse().unwrap();
+    wait_until(&format!("a connection to {to}"), DEADLINE, || {
+        TcpStream::connect_timeout(&address, Duration::from_secs(5))
+    })
 }
 
 /// Waits until there is no such claim: it goes when its pod is gone, a moment later.
